@@ -43,7 +43,7 @@ def imported(arguments: Sequence[str]) -> list[str]:
         spent(["-X", "importtime", *PROGRAM, *arguments], errors)
         errors.seek(0)
         rows = [line.rsplit("|", 1)[1].strip() for line in errors if line.startswith("import time:")]
-    return [name for name in rows[1:] if name != PROGRAM[1]]  # the first is the heading
+    return [name for name in rows[1:] if name != PROGRAM[1]]  # the first line is the heading
 
 
 def import_seconds(modules: Sequence[str], repeats: int) -> float:

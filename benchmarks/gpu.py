@@ -1,9 +1,9 @@
-"""Everything that needs a GPU, in order of value within a time: equalities, rates of true shapes, end to end, peers.
+"""All measurements that need a GPU, the most valuable first, within a time: equalities, rates, end to end, peers.
 
 Run `python -m benchmarks.gpu --json results.json`. Weights are random and made on the device; nothing is downloaded.
 Each part runs in a process of its own with a time of its own, and its entry is written as soon as it ends. A part that
-fails is an entry with its reason. A second run goes on where the first stopped: it skips the parts that have an entry,
-with `--retry` those alone that have values. `--dry-run` runs all parts with tiny shapes on the CPU.
+fails is an entry with its reason. A second run continues the first: it skips the parts that have an entry, or with
+`--retry` only the parts that have values. `--dry-run` runs all parts with tiny shapes on the CPU.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from typing import Any
 from benchmarks.extract.device_parts import PARTS, describe_machine, run_part
 from vadprobe.store.files.atomic_files import write_bytes
 
-LEAST_SECONDS = 20.0  # a part is not begun with less than this, which is what its imports and weights take
+LEAST_SECONDS = 20.0  # least seconds left to begin a part, which its imports and weights take
 
 
 def entry_of(name: str, seconds: float, dry_run: bool) -> dict[str, Any]:
-    """Run one part in a process of its own, and return its values, or the reason why there are none."""
+    """Run one part in a process of its own; return its values, or the reason why there are none."""
     command = [sys.executable, "-m", __spec__.name, "--part", name, *(["--dry-run"] if dry_run else [])]
     begun = time.monotonic()
     try:
@@ -36,10 +36,10 @@ def entry_of(name: str, seconds: float, dry_run: bool) -> dict[str, Any]:
 
 
 def kept(path: Path, dry_run: bool) -> dict[str, Any]:
-    """Return what the file holds already, or a new content.
+    """Return the content of an earlier run's file, or a new content.
 
     Raises:
-        SystemExit: if it holds the other kind of run, tiny shapes or true ones.
+        SystemExit: if the file is of a dry run and this run is not, or the other way round.
     """
     if not path.exists():
         return {"dry_run": dry_run, "machine": describe_machine(dry_run), "parts": {}}
@@ -50,7 +50,7 @@ def kept(path: Path, dry_run: bool) -> dict[str, Any]:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the parts that are left, best first, as far as the time goes."""
+    """Run the parts that are left, the most valuable first, as far as the time allows."""
     end, found = time.monotonic() + arguments.budget, kept(arguments.json, arguments.dry_run)
     for name in arguments.parts:
         entry = found["parts"].get(name)

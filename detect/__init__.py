@@ -1,6 +1,6 @@
 """Detection in a stream: segments scored as they come, events as they close.
 
-What programs need is here: `from vadprobe.detect import Detector`.
+Programs need only the names in this module: `from vadprobe.detect import Detector`.
 """
 
 from typing import TYPE_CHECKING

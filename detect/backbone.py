@@ -1,4 +1,4 @@
-"""The backbone of a detector: found, described, and refused if it is not the one the detector was fitted with."""
+"""The backbone of a detector: found, described, and refused if the detector was fitted with another one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +27,20 @@ _LEVELS = 4  # folders above the detector's file, and above a video, that are se
 
 @dataclass(frozen=True)
 class MatchedBackbone:
-    """A backbone that fits a detector: its description, and the specification of what it computes for it."""
+    """A backbone that fits a detector.
+
+    Attributes:
+        description: the backbone, from its small files.
+        spec: specification of the features that it computes for the detector.
+        extraction: settings of the passes.
+    """
 
     description: Description
     spec: FeatureSpec
     extraction: ExtractionConfig
 
     def notes(self, drawn: bool) -> tuple[str, ...]:
-        """Return what must be said of scores of videos; `drawn` tells whether vadprobe drew them."""
+        """Return the sentences that must stand beside scores of videos; `drawn` is True if vadprobe drew the videos."""
         recipe = {**self.spec.recipe, "drawn": drawn}
         return (*backbone_notes(self.spec.backbone.key, recipe), *self.description.notes)
 
@@ -45,14 +51,15 @@ def match_backbone(
     """Find and describe the backbone of a detector; no weights are loaded.
 
     Args:
-        detector: from its file.
-        near: folder of that file. A relative path of the backbone begins in the current folder, there, or above it.
+        detector: the detector, read from its file.
+        near: folder of that file. A relative path of the backbone begins in the current folder, in this one, or above.
         path: the checkpoint's folder or hub id, in place of the one that the file names.
         device: as `extraction.device` of a job.
         threads: as `extraction.threads`.
 
     Raises:
-        VadprobeError: if it is not found, or differs from what the detector was fitted with; the part is named.
+        VadprobeError: if no backbone is found, or it differs from the one that the detector was fitted with; the error
+            names the part.
     """
     config = backbone_config(detector, path)
     folder = _folder(config.path, near, detector, is_given=path is not None)
@@ -85,12 +92,12 @@ def described_spec(
     prompt: Prompt | None = None,
     sampling: Sampling | None = None,
 ) -> FeatureSpec:
-    """Return what a backbone would compute, with its own recipe, to be compared with a detector's features.
+    """Return the specification of what a backbone would compute, to be compared with a detector's features.
 
     Prompt and sampling are the detector's own where none are given.
 
     Raises:
-        VadprobeError: if the prompt, or a clip of so many frames, cannot be prepared.
+        VadprobeError: if the prompt, or a clip with the sampling's number of frames, cannot be prepared.
     """
     prompt, sampling = prompt or detector.features.prompt, sampling or detector.features.sampling
     device = choose_device(extraction.device).type
@@ -101,7 +108,7 @@ def described_spec(
 
 
 def backbone_config(detector: Detector, path: str | None = None) -> BackboneConfig:
-    """Return the settings that load a detector's backbone; those of an unpacked file follow from its features.
+    """Return the settings that load a detector's backbone, as packed in its file, or else derived from its features.
 
     Raises:
         VadprobeError: if the file names no path and none is given, or its settings are wrong.
@@ -114,7 +121,7 @@ def backbone_config(detector: Detector, path: str | None = None) -> BackboneConf
         system = recipe.get("system") if chat == "native" else None
         packed = {"path": spec.backbone.source, "frame_size": size, "chat": chat, "system": system}
     packed |= {"key": spec.backbone.key, "dtype": spec.backbone.dtype, "attention": spec.backbone.attention}
-    packed.pop("trust_remote_code", None)  # never by a file that somebody sent
+    packed.pop("trust_remote_code", None)  # a file that somebody sent must never switch this on
     if path is not None:
         packed |= {"path": path, "revision": None}
     try:
@@ -127,16 +134,17 @@ def _folder(name: str, near: Path, detector: Detector, *, is_given: bool) -> Pat
     """Return the checkpoint's folder; None for a hub id.
 
     Raises:
-        VadprobeError: if it reads like a local path and there is no such folder.
+        VadprobeError: if the name reads like a local path and there is no such folder.
     """
     near, path = near.resolve(), Path(name).expanduser()
     starts = [Path(), near, *near.parents[:_LEVELS]]
-    # A folder of another machine may lie near the file under its last name: who sends a detector sends both.
+    # A detector is often sent together with its checkpoint's folder, which then lies near the file under its last name.
     for tried in (path,) if is_given else (path, Path(path.name)):
         for folder in (start / tried for start in starts):
             if folder.is_dir():
                 return folder
-    was_folder = not is_given and detector.features.backbone.revision.startswith("sha256:")  # a hub gives commits
+    # The revision of a hub's checkpoint is a commit, that of a folder begins with "sha256:".
+    was_folder = not is_given and detector.features.backbone.revision.startswith("sha256:")
     if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not was_folder:
         return None
     whose = "the backbone" if is_given else "the checkpoint that the detector's file names,"

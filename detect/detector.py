@@ -15,17 +15,22 @@ from vadprobe.extract.video.decoder import Decoder
 from vadprobe.store.errors import VadprobeError, VideoError
 
 OFFLINE = DetectionOptions()
-"""The settings whose scores and events are those of the cached pipeline."""
+"""The settings under which scores and events equal those of an analysis of stored features."""
 
 FILE_BATCH = 8
-"""Segments per pass in files, where the features were made with as many as fitted."""
+"""Largest number of segments per pass in files where the options give none."""
 
 
 @dataclass
 class Detector:
     """A fitted detector with its backbone, whose weights are loaded when the first segment needs them.
 
-    One value serves any number of videos, one after another: the model is loaded once.
+    It serves any number of videos, one after another; the model is loaded once.
+
+    Attributes:
+        fitted: selection, probe and locator.
+        matched: the backbone that the detector was fitted with.
+        deadline: seconds without progress after which decoding of a video file fails.
     """
 
     fitted: FittedDetector
@@ -50,9 +55,9 @@ class Detector:
             threads: CPU threads of the model; by default all cores but one.
 
         Raises:
-            VadprobeError: if the file is no sound detector, or the backbone is not found or not the one that the
-                detector was fitted with: revision, dtype, chat template, frame size. The message names the part. Also
-                if its fit saw the videos that it was measured on.
+            VadprobeError: if the file is no sound detector, if its fit saw the videos that it was measured on, or if
+                the backbone is not found or not the one of the fit (revision, dtype, chat template, frame size); the
+                message names the part.
         """
         path = Path(path)
         fitted = FittedDetector.read(path)
@@ -62,14 +67,14 @@ class Detector:
         return cls(fitted, match_backbone(fitted, path.parent, backbone, device, threads))
 
     def notes(self, video: Path | None = None) -> tuple[str, ...]:
-        """Return what must be said of the scores of a video: what the backbone's weights and the fit allow."""
+        """Return the sentences that must stand beside the scores of a video: limits of the backbone and of the fit."""
         drawn = video is not None and is_drawn_file(video)
         return tuple(dict.fromkeys((*self.matched.notes(drawn), *self.fitted.notes)))
 
     def detect(self, video: str | Path | FrameSource, options: DetectionOptions = OFFLINE) -> Iterator[Event]:
         """Yield the anomalous events of a video, each when it has closed.
 
-        By default they are those of the offline pipeline. Arguments and errors as of `watch`.
+        By default they are the events that an analysis of stored features finds. Arguments and errors as of `watch`.
         """
         for found in self.watch(video, options):
             if isinstance(found, Event):
@@ -86,7 +91,7 @@ class Detector:
 
         Raises:
             VideoError: if the file cannot be read at all.
-            SourceError: if the source breaks off, after all that was found before.
+            SourceError: if the source breaks off; all that was found until then is yielded before.
             VadprobeError: if an option does not fit the detector.
         """
         stream, segments = self.open(video, options)
@@ -98,7 +103,7 @@ class Detector:
         options: DetectionOptions = OFFLINE,
         name: str | None = None,
     ) -> tuple[DetectionStream, Iterator[Segment]]:
-        """Return a stream, with its times, and the segments that `stream.run` takes; arguments as of `watch`."""
+        """Return a detection stream, and the segments to give to its `run`; arguments as of `watch`."""
         if not isinstance(video, str | Path):
             stream = DetectionStream(name or video.name, self.scorer, options)
             return stream, segments_of_source(video, self.fitted.features.sampling)

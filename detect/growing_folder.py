@@ -1,4 +1,4 @@
-"""Detection in the videos of a folder that may grow: each has its own files, so that only new videos are computed."""
+"""Detection in the videos of a folder that may grow: each video has its own results, so only new ones are computed."""
 
 import csv
 import io
@@ -22,20 +22,20 @@ from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_bytes, write_json
 
 RECORD, VIDEOS = "record.json", "videos"
-"""The file that says what a video's results were made of, written last; the folder of all such folders."""
+"""Name of the file that says what a video's results were made from, written last; name of the folder of all videos."""
 
 _PICTURES = PictureOptions()
 
 
 class _Texts(Listener):
-    """Keeps the generated texts of a video's events by their place among these."""
+    """Keeps the generated texts of a video's events by the position of the event."""
 
     def __init__(self) -> None:
         self.by_place: dict[int, str] = {}
         self._places: dict[int, int] = {}
 
     def found(self, item: ScoredSegment | Event, times: StreamTimes) -> None:
-        """Take the place of an event."""
+        """Note the position of an event."""
         if isinstance(item, Event):
             self._places[item.start_frame] = len(self._places)
 
@@ -57,16 +57,16 @@ class FoundEvent:
 class GrowingFolder:
     """The videos of a folder, and a folder of results with a record of each video that is done.
 
-    A record holds the size and time of change of the file, and what it was detected with: a video that is new, that
-    has changed, or that another detector or setting has looked at is pending.
+    A record holds the size and time of change of the video file, and the detector and settings. A video is pending if
+    it is new, has changed, or was done with another detector or other settings.
 
     Attributes:
-        detector: loaded; its model serves all videos.
+        detector: the detector; its model is loaded once for all videos.
         videos: folder of the video files, with those in its subfolders.
         out: folder of the results.
         options: smoothing, hysteresis and batch.
         explained: let the backbone say what happens in each event.
-        notes: what could not be drawn, in sentences.
+        notes: sentences on curves that could not be drawn.
     """
 
     detector: Detector
@@ -80,7 +80,7 @@ class GrowingFolder:
     def about(self) -> dict[str, Any]:
         """Detector and settings, as records hold them."""
         about = {**about_detection(self.detector, self.options), "explained": self.explained}
-        found: dict[str, Any] = json.loads(json.dumps(about))  # as it is read again
+        found: dict[str, Any] = json.loads(json.dumps(about))  # with the types that reading a record gives
         return found
 
     @property
@@ -89,17 +89,17 @@ class GrowingFolder:
         return self.detector.fitted.locator.threshold
 
     def pending(self) -> list[Path]:
-        """Return the videos that have no results yet, or others, in the order of their names.
+        """Return the pending videos, in the order of their names.
 
         Raises:
-            VadprobeError: if there is no such folder.
+            VadprobeError: if there is no folder of videos.
         """
         if not self.videos.is_dir():
             raise VadprobeError(f"{self.videos} must be a folder of videos, and is none; create it, or name another.")
         return [path for path in files_of(self.videos) if self.is_pending(path)]
 
     def is_pending(self, path: Path) -> bool:
-        """Return True if a video's record does not say that these results are of this file."""
+        """Return True if a video has no record, or one of another file, detector or setting."""
         record = self.folder_of(path) / RECORD
         try:
             return bool(json.loads(record.read_text(encoding="utf-8")) != self._record(path))
@@ -119,13 +119,16 @@ class GrowingFolder:
         return self.folder_of(path) / FOLDER / folder_name(self.name(path)) / CURVE
 
     def detect(self, path: Path) -> VideoSummary:
-        """Detect in one video, explain and draw; the record comes last.
+        """Detect in one video, explain its events and draw its curve; the record is written last.
 
-        A video that cannot be read is done too, with its reason, until its file changes.
+        A video that cannot be read counts as done, with its reason, until its file changes.
+
+        Raises:
+            KeyboardInterrupt: if the detection was interrupted; the video stays pending.
         """
         folder, name, told = self.folder_of(path), self.name(path), _Texts()
         (folder / RECORD).unlink(missing_ok=True)
-        record = self._record(path)  # of the file as it is now: one that grows meanwhile is detected again
+        record = self._record(path)  # taken before the detection: a file that grows meanwhile is pending again
         targets = [Target(name, path)]
         summary = detect_in(
             self.detector, targets, folder, self.options, overwrite=True, explain=self.explained, listener=told
@@ -142,7 +145,7 @@ class GrowingFolder:
         return video
 
     def events(self) -> Iterator[FoundEvent]:
-        """Yield the events of all videos that are done, by the names of these, each with its sentence."""
+        """Yield the events of all videos that are done, sorted by the names of their folders, each with a sentence."""
         for record in sorted((self.out / VIDEOS).glob(f"*/{RECORD}")):
             folder = record.parent
             said = {(line["video"], line["start_frame"]): line["text"] for line in _lines(folder / EXPLANATIONS)[1:]}
@@ -153,12 +156,12 @@ class GrowingFolder:
                 yield FoundEvent(event, words)
 
     def summaries(self) -> Iterator[dict[str, Any]]:
-        """Yield what was counted in each video that is done, as `VideoSummary` writes it."""
+        """Yield the summary of each video that is done, as `VideoSummary.to_json` gives it."""
         for record in sorted((self.out / VIDEOS).glob(f"*/{RECORD}")):
             yield from json.loads((record.parent / SUMMARY).read_text(encoding="utf-8"))["videos"]
 
     def unreadable(self) -> dict[str, str]:
-        """Return the reasons by name of the videos that are done, but were not read whole."""
+        """Return, by name, the reason for each video that is done but was not read whole."""
         reasons = {}
         for video in self.summaries():
             if video["reason"] is not None:
@@ -168,7 +171,7 @@ class GrowingFolder:
         return reasons
 
     def write_table(self) -> Path:
-        """Write the events of all videos that are done as one table, whole or not at all."""
+        """Write the events of all videos that are done as one CSV table, atomically; return its path."""
         text = io.StringIO()
         writer = csv.DictWriter(text, [*(one.name for one in fields(Event)), "sentence"])
         writer.writeheader()

@@ -1,4 +1,4 @@
-"""A detection in several videos: one model, one set of files, and a summary that is written whatever happens."""
+"""A detection in several videos: one model, one set of files, and a summary that is written in any case."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,17 +29,17 @@ from vadprobe.store.files.digests import digest_json
 
 @dataclass(frozen=True)
 class Target:
-    """A video to look at: its name in the results, and the file or source."""
+    """A video to detect in: its name in the results, and its file or source."""
 
     name: str
     video: Path | FrameSource
 
 
 class Listener:
-    """Receiver of what a detection finds, as it goes; each method does nothing until it is overridden."""
+    """Receiver of what a detection finds, as it goes; override the methods, which do nothing by default."""
 
     def started(self, about: Mapping[str, object]) -> None:
-        """Take what the detection is made with, as the summary has it; the files are open."""
+        """Take the detector and settings, as in the summary; the files are open."""
 
     def found(self, item: ScoredSegment | Event, times: StreamTimes) -> None:
         """Take a segment or an event, and the times of its video so far."""
@@ -48,17 +48,17 @@ class Listener:
         """Take an event with its generated text, or with the reason why there is none."""
 
     def finished(self, target: Target, video: VideoSummary) -> None:
-        """Take the summary of a video that has ended, in whatever way; its lines are written."""
+        """Take the summary of a video that has ended, normally or not; its lines are written."""
 
 
 def targets_in(arguments: Sequence[str], options: SourceOptions) -> Iterator[Target]:
-    """Check what names videos, and return an iterator that opens one after another.
+    """Check arguments that name videos, and return an iterator that opens one video after another.
 
-    A file that is complete is read as stage 1 reads it, which decodes only what is sampled; all else is a stream.
+    A complete file is read as stage 1 reads it, which decodes only the sampled frames; all other videos are streams.
 
     Args:
-        arguments: files, folders of them, URLs, or `-` for standard input.
-        options: of sources.
+        arguments: files, folders of files, URLs, or `-` for standard input.
+        options: options of the sources.
 
     Raises:
         VadprobeError: if an argument is none of these, or a folder holds no video.
@@ -68,7 +68,7 @@ def targets_in(arguments: Sequence[str], options: SourceOptions) -> Iterator[Tar
 
 
 def _targets(arguments: Sequence[str], options: SourceOptions) -> Iterator[Target]:
-    """Yield the targets; a file that is named twice is looked at once, and names that repeat get a number."""
+    """Yield the targets; a file that is named twice counts once, and repeated names get a number."""
     files = [] if options.follow or options.watch else [Path(argument) for argument in arguments]
     inside = {file.resolve(): file for path in files for file in (files_of(path) if path.is_dir() else [path])}
     names = Counter(file.name for file in inside.values())
@@ -100,20 +100,20 @@ def detect_in(
     explain: bool = False,
     listener: Listener | None = None,
 ) -> Summary:
-    """Detect in videos one after another and write the files as it goes.
+    """Detect in videos one after another, and write the files as segments and events come.
 
-    A video that cannot be read, or that breaks off, has its reason in the summary, and the next one goes on. An
-    interruption ends the detection as the end of the videos would, and `interrupted` says so: for a stream without
-    an end it is the usual one.
+    For a video that cannot be read, or that breaks off, the summary has the reason, and the next video follows. An
+    interruption (Ctrl-C) ends the detection in the same way as the end of the videos, with `interrupted` set in the
+    summary: a stream without an end is usually ended like this.
 
     Args:
-        detector: loaded.
-        targets: the videos, asked for one after another.
-        folder: of the results.
+        detector: the detector.
+        targets: the videos, taken one after another.
+        folder: folder of the results.
         options: smoothing, hysteresis and batch.
         overwrite: replace an earlier detection's files.
         explain: let the backbone say what happens in each event.
-        listener: told of everything that is found, after it was written.
+        listener: called with all that is found, after it was written.
 
     Raises:
         VadprobeError: if an option does not fit the detector, or the folder holds a detection.
@@ -167,7 +167,7 @@ class _Run:
     def _follow(
         self, stream: DetectionStream, segments: Iterable[Segment], explainer: EventExplainer, video: VideoSummary
     ) -> None:
-        """Write what is found; a source that breaks off has its reason in the summary."""
+        """Write what is found; if the source breaks off, put the reason into the summary."""
         try:
             for item in stream.run(segments):
                 self.files.write(item)
@@ -193,7 +193,7 @@ class _Run:
 
 
 def _rate_note(detector: Detector, video: VideoSummary) -> tuple[str, ...]:
-    """Say what a segment is in a video of another frame rate than those the detector was fitted on."""
+    """Return a note on the duration of a segment if the video's frame rate differs from those of the fit."""
     length, rates, fps = detector.fitted.features.sampling.clip_length, detector.fitted.fps, video.fps
     if length is None or rates is None or fps is None or rates[0] / 1.05 <= fps <= rates[1] * 1.05:
         return ()
@@ -205,7 +205,7 @@ def _rate_note(detector: Detector, video: VideoSummary) -> tuple[str, ...]:
 
 
 def about_detection(detector: Detector, options: DetectionOptions) -> dict[str, object]:
-    """Return what a detection was made with, as plain JSON values.
+    """Return the detector and the settings of a detection as plain JSON values.
 
     Raises:
         VadprobeError: if the look-ahead does not fit the detector.

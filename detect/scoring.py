@@ -18,7 +18,7 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass
 class SegmentScorer:
-    """Scores segments with a detector and its backbone, whose weights are loaded by the first use."""
+    """Scores segments with a detector and its backbone, whose weights are loaded at the first use."""
 
     detector: Detector
     matched: MatchedBackbone

@@ -21,11 +21,11 @@ class Segment:
 
     Attributes:
         index: number of the segment from 0.
-        span: its place.
-        frames: the sampled ones, (frames, height, width, 3) uint8 or as a family's `resize` left them; None if they
+        span: its stretch of the video, in frames and seconds.
+        frames: the sampled frames, (frames, height, width, 3) uint8 or as a family's `resize` left them; None if they
             could not be read.
-        reason: why there are none.
-        follows_gap: frames before it are missing, so nothing is smoothed or joined across its beginning.
+        reason: why there are no frames.
+        follows_gap: True if frames before it are missing; then nothing is smoothed or joined across its beginning.
         wall: times of day of its first and last frame, seconds since 1970; None for recorded video.
     """
 
@@ -38,7 +38,7 @@ class Segment:
 
     @property
     def seconds(self) -> float:
-        """Duration."""
+        """Duration in seconds."""
         return self.span.stop_second - self.span.start_second
 
 
@@ -52,7 +52,7 @@ class FileFacts:
 
 
 def probe_file(path: Path, decoder: Decoder) -> FileFacts:
-    """Find out how long a file is, as stage 1 does.
+    """Return the number of frames and the frame rate of a file, as stage 1 finds them.
 
     Raises:
         VideoError: if it cannot be read.
@@ -65,12 +65,12 @@ def segments_of_file(
 ) -> Iterator[Segment]:
     """Yield the segments of a file with the frames that stage 1 samples, the short last segment included.
 
-    The file is decoded forward, once, in the decoder's process. A segment that cannot be read has its reason.
+    The file is decoded once, forward, in the decoder's process. A segment that cannot be read has a reason.
 
     Args:
-        facts: from `probe_file`.
+        facts: the result of `probe_file`.
         sampling: the detector's.
-        decoder: reads the file.
+        decoder: decoder that reads the file.
         prepare: a family's `resize`.
     """
     for clip in segment(Video("video", "video.mp4", facts.n_frames, facts.fps), sampling):
@@ -85,11 +85,12 @@ def segments_of_file(
 def segments_of_source(source: FrameSource, sampling: Sampling) -> Iterator[Segment]:
     """Cut a stream of frames into segments; the frames of one segment at a time are held.
 
-    A segment is given as soon as its last frame is there; the last one may be short, as in `segment`. One with missing
-    frames is given without frames; one that is missing whole is not given, and the next follows a gap.
+    A segment is yielded as soon as its last frame is there; the last segment may be short. A segment with missing
+    frames is yielded without frames. A segment of which all frames are missing is left out, and the next one has
+    `follows_gap`.
 
     Raises:
-        SourceError: if the source breaks off; what was complete before has been given.
+        SourceError: if the source breaks off; complete segments were yielded before.
     """
     length = sampling.clip_length or 1
     held: list[TimedFrame] = []
@@ -131,7 +132,7 @@ def _broken(held: list[TimedFrame], length: int, source: FrameSource, gap: bool)
 
 
 def _span(held: list[TimedFrame], start: int, stop: int, source: FrameSource) -> Span:
-    """Return a place in frames, and in seconds by the source's clock; a frame lasts as long as the mean of them."""
+    """Return frames `[start, stop)` as a span, with seconds by the source's clock and its mean duration of a frame."""
     first, last = held[0], held[-1]
     if source.fps:
         step = 1 / source.fps

@@ -18,7 +18,7 @@ from vadprobe.detect.segments import Segment
 from vadprobe.store.errors import VadprobeError
 
 MOST_LATENCIES = 10_000
-"""Latencies that are kept, the newest ones."""
+"""Number of the newest latencies that are kept."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,11 @@ class DetectionOptions:
     """Settings of the locator in a stream.
 
     Attributes:
-        look_ahead: segments that a smoothed score waits for, as of `OnlineSmoother`; None for the offline score.
-        stays: an event goes on while the smoothed score is strictly above it; None for the detector's threshold.
-        batch: segments per pass; None for those of the features in files, and one at a time in streams.
+        look_ahead: number of segments that a smoothed score waits for, as of `OnlineSmoother`; None for scores equal to
+            those of the offline smoothing.
+        stays: an event goes on while the smoothed score is strictly above this; None for the detector's threshold.
+        batch: segments per pass; None for one in streams, and in files for as many as in the extraction of the
+            features, at most 8.
     """
 
     look_ahead: int | None = None
@@ -40,8 +42,8 @@ class DetectionOptions:
 class ScoredSegment:
     """A segment with its final scores; frames are half-open, seconds count from the beginning of the video.
 
-    `score` is the probe's, `smoothed` the locator's; None where the segment could not be read, and then `reason` says
-    why. `wall` is the time of day of its last frame (live sources), in seconds since 1970.
+    `score` is the probe's, `smoothed` the locator's; both are None where the segment could not be read, and `reason`
+    says why. `wall` is the time of day of its last frame in seconds since 1970 (UTC); None for files.
     """
 
     video: str
@@ -57,7 +59,7 @@ class ScoredSegment:
     wall: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, without what is not there."""
+        """Return plain JSON values, without an empty reason and a missing time of day."""
         found = asdict(self).items()
         return {name: value for name, value in found if (value is not None or name in _ALWAYS) and value != ""}
 
@@ -69,8 +71,8 @@ _ALWAYS = ("score", "smoothed")
 class StreamTimes:
     """Times of a stream: wall-clock seconds, seconds of video, and the latencies of segments.
 
-    A latency is the time from when a segment was taken from the decoder until it had its raw score, the wait for the
-    rest of its batch included.
+    A latency is the time between taking a segment from the decoder and its raw score, including the wait for the rest
+    of its batch.
     """
 
     started: float = field(default_factory=time.monotonic)
@@ -88,7 +90,7 @@ class StreamTimes:
         return float(np.percentile(list(self.latencies), percentile)) if self.latencies else None
 
     def words(self) -> str:
-        """Return the real-time factor and the latencies in words; empty as long as there are none."""
+        """Return the real-time factor and the latencies in words; "" as long as there are none."""
         factor, middle, late = self.real_time_factor, self.latency(50), self.latency(95)
         if factor is None or middle is None or late is None:
             return ""
@@ -101,10 +103,10 @@ class DetectionStream:
     """Detection in one video.
 
     Args:
-        video: its name.
-        scorer: scores segments.
-        options: of the locator.
-        batch: segments per pass, where the options name none.
+        video: name of the video.
+        scorer: scorer of the segments.
+        options: settings of the locator.
+        batch: segments per pass, used if the options give none.
     """
 
     def __init__(self, video: str, scorer: SegmentScorer, options: DetectionOptions, batch: int = 1) -> None:
@@ -119,15 +121,15 @@ class DetectionStream:
 
     @property
     def delay(self) -> int:
-        """Segments after which a smoothed score is final."""
+        """Number of segments after which a smoothed score is final."""
         return self._smoother.delay
 
     def run(self, segments: Iterable[Segment]) -> Iterator[ScoredSegment | Event]:
         """Yield each segment once its scores are final, and each event once it has closed.
 
         Raises:
-            VadprobeError: why the source broke off, after all that was found until then.
-            KeyboardInterrupt: likewise.
+            VadprobeError: if the source broke off; all that was found until then is yielded before.
+            KeyboardInterrupt: if the run was interrupted, likewise.
         """
         error: BaseException | None = None
         try:
@@ -144,7 +146,7 @@ class DetectionStream:
             raise error
 
     def _batches(self, segments: Iterable[Segment]) -> Iterator[list[Segment]]:
-        """Yield segments in batches; what came before an error is given before the error."""
+        """Yield segments in batches; the segments before an error are yielded before it is raised."""
         batch: list[Segment] = []
         error: VadprobeError | None = None
         try:
@@ -170,7 +172,7 @@ class DetectionStream:
         return [float(score) for score in scores]
 
     def _end(self) -> Iterator[ScoredSegment | Event]:
-        """Finish what is smoothed and what is open: the video ends here, or frames are missing."""
+        """Finish the smoothing and the open event, as the video ends here or frames are missing."""
         yield from self._final(self._smoother.finish())
         event = self._tracker.finish()
         if event is not None:
@@ -210,7 +212,7 @@ def ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
     """Yield the items of an iterator that runs in a thread of its own, at most `count` ahead of its consumer.
 
     Raises:
-        Exception: whatever the iterator raised, after the items before it.
+        Exception: the iterator's own error, after the items before it.
     """
     waiting: queue.Queue[Any] = queue.Queue(maxsize=count)
     stopped = threading.Event()

@@ -25,10 +25,10 @@ class ClipFeatures(Dataset[dict[str, torch.Tensor]]):
         """Open a store.
 
         Args:
-            path: of the store.
-            layers: whose hidden states are items, 0 the embedding; or
-            heads: as (block, head) from 0.
-            rows: (n,) row numbers, all that could be read by default.
+            path: path of the store.
+            layers: layers whose hidden states are the features, 0 the embedding; either these or `heads`.
+            heads: heads as (block, head), both from 0.
+            rows: (n,) row numbers of the items, in their order; by default all rows that could be read.
 
         Raises:
             StoreError: if the store is unfinished or damaged.
@@ -61,7 +61,7 @@ class ClipFeatures(Dataset[dict[str, torch.Tensor]]):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, torch.Tensor]]:
-        """Return several clips, of one read."""
+        """Return several clips from one read of the store."""
         if self._store is None:
             self._store = FeatureStore.open(self._path)
         rows = self.rows[list(indices)]

@@ -51,7 +51,7 @@ _GROUPS = {
     "dataset": "Look at a dataset before anything is computed on it.",
     "import": "Make a store of features that other programs computed.",
 }
-"""Commands that have commands of their own."""
+"""Groups of commands, each with a line of help."""
 _EXTRAS = {
     "plan": "extract",
     "extract": "extract",
@@ -74,7 +74,7 @@ EXIT_CODES = {
     130: "interrupted (Ctrl-C, SIGTERM); what was written stays, and the same command goes on",
     141: "nobody reads the output any more",
 }
-"""Meanings of the codes that a command ends with; any other is a fault of vadprobe, with a traceback."""
+"""Meanings of the exit codes of commands; any other code is a fault of vadprobe, with a traceback."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -156,7 +156,7 @@ def application(command: str | None = None) -> App:
 
 
 def _helps(module: str) -> dict[str, str]:
-    """Return what a module's functions do, from their docstrings, without importing it."""
+    """Return the help text of each of a module's functions, from their docstrings, without importing the module."""
     source = Path(__file__).with_name("commands").joinpath(f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
     functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
     return {function.name: _prose(ast.get_docstring(function) or "") for function in functions}
@@ -169,12 +169,12 @@ def _prose(docstring: str) -> str:
 
 
 def _default(value: Any) -> Any:
-    """Return the default as the help shows it; those that mean "not given" are hidden."""
+    """Return a default as the help shows it; defaults that mean "not given" are hidden."""
     return None if value is None or value is False or value == () else str(value)
 
 
 def _refusal(error: Exception, words: Sequence[str]) -> str:
-    """Return the sentence that an error about the input becomes; raise it again if it is none."""
+    """Return the sentence for an error about the input; raise any other error again."""
     if isinstance(error, CycloptsError):
         from vadprobe.flows.usage_errors import usage_sentence
 

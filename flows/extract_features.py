@@ -39,17 +39,17 @@ def extract_features(
 ) -> State[str]:
     """Compute the features a job lacks, commit its stores, and verify what was written.
 
-    The stores' records say what is done: any run, in whatever state the last one ended, goes on where it stopped.
+    The stores' records say what is done, so every run continues where the last one stopped, however that one ended.
 
     Args:
         config: a shipped job by its name, or the path of a job file of your own, which ends in .toml.
         workspace: folder on the worker's machine where the job's relative paths begin, in place of the file's own.
         overrides: settings of this run, in place of those of the job.
         strict: fail if a video or a clip cannot be read; what was written stays.
-        workers: runs that compute at once, on a GPU each; this one starts the others, and computes too.
+        workers: number of runs that compute at once, each on a GPU; this run starts the others, and computes too.
         work_pool: pool of the workers that take the other runs; none: that of the deployment extract-partitions.
         work_queue: queue of that pool.
-        span_minutes: minutes of work that are one task.
+        span_minutes: minutes of work in one task.
 
     Returns:
         The state that the run ends in, with the summary in sentences.

@@ -1,7 +1,7 @@
 """Plugin for `prefect deployment run extract-features` without the slash.
 
 Prefect's own form is FLOW/DEPLOYMENT, `extract-features/extract-features`. This plugin runs when prefect is imported
-and completes the plain name of one of our deployments, for `deployment run` only.
+and completes the plain name of a shipped deployment, for `deployment run` only.
 """
 
 import sys
@@ -20,13 +20,13 @@ DEPLOYMENTS = (
     "detect-anomalies",
     "run-experiment",
 )
-"""Our deployments; each has the name of its flow."""
+"""The shipped deployments; each has the name of its flow."""
 
 NOT_AGAIN = {"PREFECT_PLUGINS_ENABLED": "false"}
-"""Environment of the processes that this one starts.
+"""Environment that switches plugins off in child processes.
 
-A worker's child imports prefect inside a running event loop, where Prefect cannot call plugins and logs a traceback;
-and no child reads a command line of ours.
+A worker's child imports prefect inside a running event loop, where Prefect cannot call plugins and logs a traceback.
+No child process needs this plugin.
 """
 
 

@@ -1,4 +1,4 @@
-"""Sentences about wrong words on the command line, with the nearest right one."""
+"""Sentences about wrong words on the command line, with the nearest known word."""
 
 import difflib
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ _TYPES: dict[object, str] = {int: "a whole number", float: "a number"}
 
 
 def usage_sentence(error: CycloptsError) -> str:
-    """Return what is wrong with a command line, in a sentence or two."""
+    """Return one or two sentences on what is wrong with a command line."""
     if isinstance(error.__cause__, VadprobeError):
         return str(error.__cause__)
     said = str(error)
@@ -58,7 +58,7 @@ def _near(word: str, known: Iterable[str]) -> str:
 
 
 def _section_sentences(error: ValidationError) -> str:
-    """Return what pydantic found in options that make up a section of a job file."""
+    """Return sentences on what pydantic found wrong in options that make up a section of a job file."""
     if not isinstance(error.__cause__, SectionError):
         return str(error)
     return " ".join(

@@ -16,7 +16,7 @@ def verify_store(place: str, resume: bool = True) -> str:
 
     Args:
         place: a store, or a folder or bucket with stores.
-        resume: skip what an interrupted verification found sound, and nobody has touched since.
+        resume: skip files that an interrupted verification found sound and that have not changed since.
 
     Returns:
         The number of stores, all sound.

@@ -25,11 +25,11 @@ from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.files.atomic_files import write_bytes
 
 CALIBRATION, DRAWN = 40, 16
-"""Training videos that are stored, and how many of them a draw fits on."""
+"""Number of training videos that are stored, and of those that a draw is fitted on."""
 
 
 def write_sets(arguments: argparse.Namespace, folder: Path) -> tuple[list[Path], list[dict[str, Any]]]:
-    """Write the stores of every set, the first whole, and return the job files and what was written."""
+    """Write the stores of every set, those of the first whole; return the job files and the facts of the stores."""
     jobs, written = [], []
     for number, name in enumerate(COUNTS):
         dataset, is_real = true_set(name, arguments.annotations)
@@ -47,7 +47,7 @@ def write_sets(arguments: argparse.Namespace, folder: Path) -> tuple[list[Path],
 
 
 def measure(jobs: list[Path], draws: int) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
-    """Measure every table; return seconds and rows of each, and what all of them took."""
+    """Measure every table; return seconds and rows of each, and the seconds and memory of all."""
     tables: dict[str, dict[str, Any]] = {}
     begun = time.perf_counter()
     with open_context([load_job(job) for job in jobs], draws, None, "tables", len(TABLES)) as context:

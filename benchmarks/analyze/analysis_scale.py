@@ -3,7 +3,8 @@
 Run `python -m benchmarks.analyze.analysis_scale`. A store with a planted signal is written first, unless `--folder`
 has it already; then five heads of its first rows are scored, and a logistic regression is fitted to one layer of them
 by passes over the store. Every case runs in a process of its own; the cluster is a `dask scheduler` with two workers
-of one thread, started anew for each case and reached by address. Processor seconds are summed over what computes.
+of one thread, started anew for each case and reached by address. Processor seconds are summed over all processes that
+compute.
 """
 
 import argparse
@@ -47,7 +48,7 @@ CASES = ("score", "fit")
 
 
 def write_store(folder: Path, arguments: argparse.Namespace) -> PlantedStores:
-    """Layer 2 and five heads of as many rows as the largest count; what is there already is not written again."""
+    """Write layer 2 and five heads of as many rows as the largest count; keep what is there already."""
     planting = Planting(
         n_layers=2,
         n_heads=5,
@@ -66,22 +67,22 @@ def write_store(folder: Path, arguments: argparse.Namespace) -> PlantedStores:
 
 
 def peak_bytes() -> int:
-    """The most memory this process has held."""
+    """Return the most bytes of memory that this process has held."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def used() -> tuple[float, int]:
-    """Processor seconds of this process so far, and the most memory it has held."""
+    """Return the processor seconds of this process so far, and the most bytes of memory that it has held."""
     return time.process_time(), peak_bytes()
 
 
 def workers_used(scheduler: str) -> list[tuple[float, int]]:
-    """`used` of each worker; none if this process computes."""
+    """Return `used` of each worker; an empty list if this process computes."""
     return list(default_client().run(used).values()) if ":" in scheduler else []
 
 
 def warm_up(state: StoreState) -> list[str]:
-    """Imports and an open store on a worker, which are not part of a case."""
+    """Import the packages and open the store on a worker, neither of which is part of a case."""
     opened(state)
     return [function.__module__ for function in (probabilities, fit_streamed_logistic, StoreRowBlocks)]
 
@@ -96,7 +97,7 @@ def score(store: FeatureStore, labels: np.ndarray, rows: np.ndarray, scheduler: 
 
 
 class CountedBlocks(StoreRowBlocks):
-    """Blocks that count the passes over them."""
+    """Row blocks that count the passes over them."""
 
     passes = 0
 
@@ -115,7 +116,7 @@ def fit(store: FeatureStore, labels: np.ndarray, rows: np.ndarray, scheduler: Sc
 
 
 def run_here(arguments: argparse.Namespace) -> None:
-    """Run one case in this process and print what it took as JSON."""
+    """Run one case in this process, and print its seconds and memory as JSON."""
     store = FeatureStore.open(next((arguments.folder / "features").rglob("coarse.zarr")))
     labels = np.load(arguments.folder / "labels.npy")
     rows = np.arange(arguments.rows[0])
@@ -155,7 +156,7 @@ def run_on_cluster(case: str, n_rows: int, folder: Path) -> dict[str, Any]:
 
 
 def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Every case at every row count, here and on a cluster."""
+    """Measure every case at every row count, in this process and on a cluster."""
     written = write_store(folder, arguments)
     np.save(folder / "labels.npy", written.labels)
     return {
@@ -171,7 +172,7 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def report(found: dict[str, Any], arguments: argparse.Namespace) -> str:
-    """The figures in words."""
+    """Return the figures in words."""
     lines = []
     titles = {
         "score": f"scoring five heads of {arguments.head_dim} values",
@@ -197,7 +198,7 @@ def report(found: dict[str, Any], arguments: argparse.Namespace) -> str:
 
 
 def whole(text: str) -> int:
-    """A positive whole number, also as 6e5."""
+    """Return a positive whole number, also written as 6e5."""
     value = float(text)
     if value < 1 or value != int(value):
         raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")

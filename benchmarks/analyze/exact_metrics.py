@@ -1,4 +1,4 @@
-"""Frame metrics from clip counts, beside scikit-learn: seconds, peak memory, and how far the values differ.
+"""Frame metrics from clip counts, beside scikit-learn: seconds, peak memory, and the difference of the values.
 
 Run `python -m benchmarks.analyze.exact_metrics`. Every case runs in a process of its own, on one thread, on data made
 from the same seed; its peak memory is what it adds to that of the interpreter, the imports and the clips.
@@ -38,9 +38,10 @@ class Clips:
 
 
 def make_clips(n_frames: int, n_clips: int, n_videos: int) -> Clips:
-    """Half of the videos have one anomaly over the middle 30 % of their clips; its first clip is half anomalous.
+    """Return random clips; half of the videos have an anomaly over the middle 30 % of their clips.
 
-    All scores are different: the most levels, so the worst case of everything that works by level.
+    The first clip of an anomaly is half anomalous. All scores differ, which is the worst case of a method that works
+    by levels of the score.
     """
     generator = np.random.default_rng(_SEED)
     per_clip = n_frames // n_clips
@@ -59,20 +60,20 @@ def make_clips(n_frames: int, n_clips: int, n_videos: int) -> Clips:
 
 
 def timed(action: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds on the wall, and the result."""
+    """Return the seconds by the clock, and the result."""
     start = time.perf_counter()
     result = action()
     return time.perf_counter() - start, result
 
 
 def by_counts(clips: Clips) -> tuple[float, float]:
-    """AUC and step AP by vadprobe."""
+    """Return AUC and step AP by vadprobe."""
     ranking = rank(clips.scores, clips.positives, clips.negatives)
     return roc_auc(ranking), average_precision(ranking)
 
 
 def weighted_rows(clips: Clips, drawn: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Truth, score and weight of each clip's positive and negative frames, for scikit-learn; weights 0 are dropped."""
+    """Return truth, score and weight of each clip's positive and negative frames; rows of weight 0 are dropped."""
     times = 1 if drawn is None else drawn[clips.groups]
     weights = np.concatenate([clips.positives * times, clips.negatives * times])
     seen = np.flatnonzero(weights)
@@ -81,7 +82,7 @@ def weighted_rows(clips: Clips, drawn: np.ndarray | None = None) -> tuple[np.nda
 
 
 def by_weights(rows: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[float, float]:
-    """AUC and step AP by scikit-learn with one weighted row per clip and class."""
+    """Return AUC and step AP by scikit-learn with one weighted row per clip and class."""
     truth, scores, weights = rows
     return (
         float(roc_auc_score(truth, scores, sample_weight=weights)),
@@ -90,13 +91,13 @@ def by_weights(rows: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[float, 
 
 
 def case_ours(clips: Clips, _: argparse.Namespace) -> dict[str, Any]:
-    """From counts, sorting included."""
+    """Measure AUC and step AP from counts, sorting included."""
     seconds, values = timed(lambda: by_counts(clips))
     return {"seconds": seconds, "values": values}
 
 
 def case_frames(clips: Clips, _: argparse.Namespace) -> dict[str, Any]:
-    """scikit-learn on single frames; expanding them is in the memory, not in the seconds."""
+    """Measure scikit-learn on single frames; expanding them counts for the memory, not for the seconds."""
     frames = clips.positives + clips.negatives
     scores = np.repeat(clips.scores, frames)
     ends = np.cumsum(frames)
@@ -110,14 +111,14 @@ def case_frames(clips: Clips, _: argparse.Namespace) -> dict[str, Any]:
 
 
 def case_weights(clips: Clips, _: argparse.Namespace) -> dict[str, Any]:
-    """scikit-learn with `sample_weight`; making the rows is in the memory, not in the seconds."""
+    """Measure scikit-learn with `sample_weight`; making the rows counts for the memory, not for the seconds."""
     rows = weighted_rows(clips)
     seconds, values = timed(lambda: by_weights(rows))
     return {"seconds": seconds, "values": values}
 
 
 def resampled(clips: Clips, arguments: argparse.Namespace, metrics: Sequence[str]) -> dict[str, Any]:
-    """Some metrics of every resample; the values are AUC and step AP of the first."""
+    """Measure some metrics of every resample; the values are AUC and step AP of the first."""
     generator = np.random.default_rng(_SEED)
     units = ScoredClips(clips.scores, clips.positives, clips.negatives, clips.groups)
     options: dict[str, Any] = {"n_resamples": arguments.resamples, "generator": generator, "metrics": metrics}
@@ -128,17 +129,17 @@ def resampled(clips: Clips, arguments: argparse.Namespace, metrics: Sequence[str
 
 
 def case_bootstrap(clips: Clips, arguments: argparse.Namespace) -> dict[str, Any]:
-    """All five metrics of every resample."""
+    """Measure all five metrics of every resample."""
     return resampled(clips, arguments, METRICS)
 
 
 def case_bootstrap_two(clips: Clips, arguments: argparse.Namespace) -> dict[str, Any]:
-    """AUC and step AP of every resample."""
+    """Measure AUC and step AP of every resample."""
     return resampled(clips, arguments, ("auc", "ap_step"))
 
 
 def case_bootstrap_weights(clips: Clips, arguments: argparse.Namespace) -> dict[str, Any]:
-    """AUC and step AP of the first resamples, one by one, by scikit-learn with `sample_weight`."""
+    """Measure AUC and step AP of the first resamples, one by one, by scikit-learn with `sample_weight`."""
     generator = np.random.default_rng(_SEED)
     n_videos, values, seconds = int(clips.groups[-1]) + 1, [], 0.0
     for _ in range(arguments.peer_resamples):
@@ -151,7 +152,7 @@ def case_bootstrap_weights(clips: Clips, arguments: argparse.Namespace) -> dict[
 
 
 def case_limits(clips: Clips, _: argparse.Namespace) -> dict[str, Any]:
-    """Measure what no exact method by sorting avoids: the sort; and how fast memory is copied here."""
+    """Measure the sort, which no exact method by sorting avoids, and how fast memory is copied here."""
     source, target = np.ones(_BANDWIDTH_BYTES // 8), np.ones(_BANDWIDTH_BYTES // 8)
     copying = min(timed(lambda: np.copyto(target, source))[0] for _ in range(3))
     sorting = min(timed(lambda: np.argsort(clips.scores))[0] for _ in range(3))
@@ -170,7 +171,7 @@ CASES: dict[str, Callable[[Clips, argparse.Namespace], dict[str, Any]]] = {
 
 
 def peak_bytes() -> int:
-    """The most memory this process has held."""
+    """Return the most bytes of memory that this process has held."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
@@ -198,12 +199,12 @@ def run_apart(case: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def difference(one: dict[str, Any], other: dict[str, Any]) -> float:
-    """The largest absolute difference of the values."""
+    """Return the largest absolute difference of the values."""
     return float(np.abs(np.array(one["values"]) - np.array(other["values"])).max())
 
 
 def line(name: str, case: dict[str, Any], ours: dict[str, Any], seconds: float | None = None) -> str:
-    """One row of a table."""
+    """Return one row of a table."""
     taken = case["seconds"] if seconds is None else seconds
     difference_text = "" if case is ours else f"  differs by {difference(case, ours):.1e}"
     times = f"{taken / ours['seconds']:8.1f} x"
@@ -211,7 +212,7 @@ def line(name: str, case: dict[str, Any], ours: dict[str, Any], seconds: float |
 
 
 def report(found: dict[str, dict[str, Any]], arguments: argparse.Namespace) -> str:
-    """Both tables in words."""
+    """Return both tables in words."""
     ours, bootstrap, peer, limits = (found[name] for name in ("ours", "bootstrap_two", "bootstrap_weights", "limits"))
     scaled = peer["seconds"] * arguments.resamples / arguments.peer_resamples
     moved = 8 * arguments.clips * arguments.resamples
@@ -240,7 +241,7 @@ def report(found: dict[str, dict[str, Any]], arguments: argparse.Namespace) -> s
 
 
 def whole(text: str) -> int:
-    """A positive whole number, also as 1e8."""
+    """Return a positive whole number, also written as 1e8."""
     value = float(text)
     if value < 1 or value != int(value):
         raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")

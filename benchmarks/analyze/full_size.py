@@ -31,12 +31,12 @@ from benchmarks.support.true_sets import COUNTS, of_size, true_set
 from benchmarks.support.true_stores import LOCATORS, PROMPTS, write_case, write_job
 from vadprobe.store.files.atomic_files import write_bytes
 
-WORKERS = 2  # processes that compute, by default; each may hold as much as the largest
+WORKERS = 2  # default number of processes that compute; each may hold as much as the largest
 STEPS = ("open_analysis", "fit_step", "score_step", "evaluate", "with_context", "write_report")
 
 
 def run_here(path: Path) -> None:
-    """Run one job in this process, and print what it took as JSON."""
+    """Run one job in this process, and print its seconds and memory as JSON."""
     begun = time.perf_counter()
     from vadprobe.flows.jobs import analyze_job  # noqa: PLC0415 - its imports are a phase of their own
     from vadprobe.flows.jobs.job import load_job  # noqa: PLC0415
@@ -59,7 +59,7 @@ def run_here(path: Path) -> None:
 
 
 def run_apart(job: Path) -> dict[str, Any]:
-    """Run one job in a process of its own, with nothing left of an earlier run."""
+    """Run one job in a process of its own, without the results of an earlier run."""
     for left in ("steps", job.stem):
         shutil.rmtree(job.parent / left, ignore_errors=True)
     command = [sys.executable, "-m", __spec__.name, f"--case={job}"]
@@ -69,7 +69,7 @@ def run_apart(job: Path) -> dict[str, Any]:
 
 
 def slopes(cases: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the exponents of the rows in seconds and memory, between the smallest and the largest case."""
+    """Return the exponents with which seconds and memory grow with the rows, from the smallest to the largest case."""
     first, last = cases[0], cases[-1]
     rows = np.log(last["rows"] / first["rows"])
     return {name: float(np.log(last[name] / first[name]) / rows) for name in ("cpu", "wall", "bytes")}
@@ -93,7 +93,7 @@ def draw(cases: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
 
 def planting_of(arguments: argparse.Namespace) -> Planting:
-    """Return what is planted: five robust heads, some unstable ones, and one layer at two thirds of the depth."""
+    """Return the planting: five robust heads, some unstable ones, and one layer at two thirds of the depth."""
     return Planting(
         n_layers=arguments.layers,
         n_heads=arguments.heads,

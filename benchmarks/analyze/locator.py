@@ -1,8 +1,8 @@
 """The locator's grid and the bootstrap over videos, beside NumPy loops and scikit-learn: seconds, and the same values.
 
 Run `python -m benchmarks.analyze.locator`. Everything runs in one process, on one thread, on data made from the same
-seed: ours and its peers take turns, and of each the fastest round counts. Seconds are of the processor, so that other
-programs matter less. Peak memory is that of one more run, counted by tracemalloc.
+seed: our code and its peers take turns, and the fastest round of each counts. Seconds are of the processor, so that
+other programs matter less. Peak memory is that of one more run, counted by tracemalloc.
 """
 
 import argparse
@@ -40,14 +40,14 @@ TWO = ("auc", "ap_step")
 
 
 def timed(action: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of the processor, and the result."""
+    """Return the processor seconds, and the result."""
     start = time.process_time()
     result = action()
     return time.process_time() - start, result
 
 
 def in_turns(actions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, Any]]:
-    """Fastest seconds and last result of each action; every round runs all of them."""
+    """Return the fastest seconds and the last result of each action; every round runs all of them."""
     found: dict[str, dict[str, Any]] = {name: {"seconds": float("inf")} for name in actions}
     for _ in range(rounds):
         for name, action in actions.items():
@@ -57,7 +57,7 @@ def in_turns(actions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, di
 
 
 def peak_bytes(action: Callable[[], Any]) -> int:
-    """The most memory an action holds beyond its arguments."""
+    """Return the most bytes of memory that an action holds beyond its arguments."""
     tracemalloc.start()
     action()
     peak = tracemalloc.get_traced_memory()[1]
@@ -66,7 +66,7 @@ def peak_bytes(action: Callable[[], Any]) -> int:
 
 
 def looped_grid(clips: Clips, found: Callable[[np.ndarray, np.ndarray], int]) -> np.ndarray:
-    """Frame F1 of every cell: a filter for each video, a loop over thresholds, `found` counts the frames above."""
+    """Return the frame F1 of every cell: filter each video, loop over thresholds, count the frames above by `found`."""
     bounds = np.searchsorted(clips.groups, np.arange(int(clips.groups[-1]) + 2))
     n_positives = clips.positives.sum()
     grid = np.empty((len(SIGMAS), len(THRESHOLDS)))
@@ -83,7 +83,7 @@ def looped_grid(clips: Clips, found: Callable[[np.ndarray, np.ndarray], int]) ->
 
 
 def cells_on_frames(clips: Clips, cells: Sequence[tuple[int, int]]) -> tuple[float, list[float]]:
-    """Seconds and values of scikit-learn's f1_score on single frames; smoothing and expanding are not timed."""
+    """Return seconds and values of scikit-learn's f1_score on single frames, without smoothing and expanding."""
     frames = clips.positives + clips.negatives
     ends = np.cumsum(frames)
     truth = np.zeros(int(ends[-1]), dtype=np.int8)
@@ -99,7 +99,7 @@ def cells_on_frames(clips: Clips, cells: Sequence[tuple[int, int]]) -> tuple[flo
 
 
 def measure_grid(clips: Clips, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Every cell, by every way; scikit-learn on a few cells, scaled."""
+    """Measure every cell in every way; scikit-learn on a few cells, its seconds scaled to all."""
     units = ScoredClips(clips.scores, clips.positives, clips.negatives, clips.groups)
     folds = clips.groups % _FOLDS
     ours = lambda: frame_f1_grid(units, SIGMAS, THRESHOLDS)  # noqa: E731
@@ -133,7 +133,7 @@ def measure_grid(clips: Clips, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_bootstrap(clips: Clips, arguments: argparse.Namespace) -> dict[str, Any]:
-    """AUC and AP, all five metrics, and scikit-learn's AUC and AP of the first resamples, scaled."""
+    """Measure AUC and AP, all five metrics, and scikit-learn's AUC and AP of the first resamples, scaled to all."""
     units = ScoredClips(clips.scores, clips.positives, clips.negatives, clips.groups)
     n_videos = int(clips.groups[-1]) + 1
 
@@ -159,20 +159,20 @@ def measure_bootstrap(clips: Clips, arguments: argparse.Namespace) -> dict[str, 
 
 
 def copied_per_second() -> float:
-    """Bytes read and written in a second by a copy of memory."""
+    """Return the bytes read and written in a second by a copy of memory."""
     source, target = np.ones(_BANDWIDTH_BYTES // 8), np.ones(_BANDWIDTH_BYTES // 8)
     return 2 * _BANDWIDTH_BYTES / min(timed(lambda: np.copyto(target, source))[0] for _ in range(5))
 
 
 def line(name: str, case: dict[str, Any], ours: dict[str, Any]) -> str:
-    """One row of a table."""
+    """Return one row of a table."""
     memory = f"{case['bytes'] / 2**20:9.0f} MiB" if "bytes" in case else " " * 13
     difference = f"  differs by {case['difference']:.1e}" if "difference" in case else ""
     return f"  {name:<52}{case['seconds']:11.4f} s {case['seconds'] / ours['seconds']:9.1f} x{memory}{difference}"
 
 
 def report(found: dict[str, Any], arguments: argparse.Namespace) -> str:
-    """The tables of one size in words."""
+    """Return the tables of one size in words."""
     grid, bootstrap, n_clips = found["grid"], found["bootstrap"], found["clips"]
     reading = 8 * n_clips * len(SIGMAS) / found["bytes_per_second"]
     added = 8 * n_clips * arguments.resamples

@@ -1,8 +1,8 @@
-"""The share of planted robust heads among the five chosen, as calibration videos grow: RHI and what it is made of.
+"""The share of planted robust heads among the five chosen, by number of calibration videos: RHI and parts of it.
 
 Run `python -m benchmarks.analyze.planted_heads`. Features with known heads are drawn anew many times, one vector per
 video; each rule ranks the heads by the same metrics, and the share of planted robust heads among its top five is
-averaged over draws, with a 95 % interval of the mean (Student's t over draws). What random heads give is exact.
+averaged over draws, with a 95 % interval of the mean (Student's t over draws). The share of random heads is exact.
 """
 
 import argparse
@@ -34,7 +34,7 @@ SHORT = {
 
 
 def among_top(metrics: ByPrompt, names: Sequence[str], truth: Truth) -> float:
-    """The share of robust heads among the top five by RHI from some metrics."""
+    """Return the share of robust heads among the top five of RHI from some metrics."""
     chosen = {prompt: {name: values[name] for name in names} for prompt, values in metrics.items()}
     robust = set(truth.robust)
     top = rhi(chosen, WEIGHT, TOP).heads
@@ -42,12 +42,12 @@ def among_top(metrics: ByPrompt, names: Sequence[str], truth: Truth) -> float:
 
 
 def among_top_of_one_prompt(metrics: ByPrompt, names: Sequence[str], truth: Truth) -> float:
-    """The same from one prompt, averaged over the prompts."""
+    """Return the same share from one prompt, averaged over the prompts."""
     return float(np.mean([among_top({prompt: values}, names, truth) for prompt, values in metrics.items()]))
 
 
 def rules() -> dict[str, Callable[[ByPrompt, Truth], float]]:
-    """Every way to choose, by the name that is printed. What a permutation null says belongs beside these."""
+    """Return every rule of choice by its printed name; `planted_null` measures the permutation null."""
     names = list(SHORT)
     without_kl = [name for name in names if name != "symmetric_kl"]
     found: dict[str, Callable[[ByPrompt, Truth], float]] = {
@@ -61,7 +61,7 @@ def rules() -> dict[str, Callable[[ByPrompt, Truth], float]]:
 
 
 def scenarios(planting: Planting) -> dict[str, tuple[Planting, float]]:
-    """Return what is planted, with the fraction of anomalous videos."""
+    """Return each scenario by name: its planting, and the fraction of anomalous videos."""
     covariance = replace(planting, covariance=max(1, planting.n_layers * planting.n_heads // 16))
     return {
         "plain": (planting, 0.5),
@@ -75,14 +75,14 @@ def scenarios(planting: Planting) -> dict[str, tuple[Planting, float]]:
 
 
 def one_draw(planting: Planting, n_videos: int, anomalous: float, draw: int) -> dict[str, float]:
-    """Each rule's share in one draw; heads, directions and videos are all drawn anew."""
+    """Return each rule's share in one draw; heads, directions and videos are all drawn anew."""
     sample = PlantedSample.of(replace(planting, seed=planting.seed + draw), n_videos, anomalous=anomalous, draw=draw)
     metrics = {prompt: head_metrics(sample.heads(prompt), sample.labels, 0) for prompt in planting.prompts}
     return {name: rule(metrics, sample.signal.truth) for name, rule in rules().items()}
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
-    """Mean over draws with a 95 % interval; of one draw the interval is unknown."""
+    """Return the mean over draws with its 95 % interval; the interval of one draw is unknown."""
     mean = float(np.mean(values))
     half = None
     if len(values) > 1:
@@ -91,7 +91,7 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Every scenario at every number of videos."""
+    """Measure every scenario at every number of videos."""
     planting = Planting(
         n_layers=arguments.layers,
         n_heads=arguments.heads,
@@ -116,7 +116,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def report(found: dict[str, Any], arguments: argparse.Namespace) -> str:
-    """The tables in words."""
+    """Return the tables in words."""
     n_heads = arguments.layers * arguments.heads
     lines = [
         f"Share of the top {TOP} that are planted robust heads: {arguments.robust} robust of {n_heads} heads of "

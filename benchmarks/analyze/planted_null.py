@@ -1,7 +1,7 @@
-"""The permutation null's word on the five chosen heads: with robust heads planted, and with nothing to find.
+"""Significance of the five chosen heads under the permutation null, with planted robust heads and with none.
 
 Run `python -m benchmarks.analyze.planted_null`. RHI ranks every head of a draw, then again under relabelings of its
-videos; a head is significant if fewer than 5 % of the relabelings have any head of so large a robust saliency
+videos; a head is significant if, in fewer than 5 % of the relabelings, some head has at least its robust saliency
 (family-wise).
 """
 
@@ -25,7 +25,7 @@ LEVEL = 0.05
 
 
 def one_draw(planting: Planting, n_videos: int, permutations: int, draw: int) -> dict[str, float]:
-    """The chosen heads of one draw: how many are planted, how many significant, and their cross-fitted AUC."""
+    """Return how many of one draw's chosen heads are planted, how many significant, and their cross-fitted AUC."""
     sample = PlantedSample.of(replace(planting, seed=planting.seed + draw), n_videos, anomalous=0.5, draw=draw)
     features = {prompt: sample.heads(prompt) for prompt in planting.prompts}
     found = rhi({key: head_metrics(heads, sample.labels, 0) for key, heads in features.items()}, WEIGHT, TOP)

@@ -1,4 +1,4 @@
-"""Weight of a page about a large test split, and time to write and draw it: `python -m benchmarks.analyze.report_page`.
+"""Size of a page about a large test split, and time to write and draw it: `python -m benchmarks.analyze.report_page`.
 
 The split is made up: lengths are lognormal and add up to the frames of UCF-Crime's 290 test videos, every second video
 has an anomaly, scores are smoothed noise, every segment has a text and every video a film strip. Seconds of drawing
@@ -37,7 +37,7 @@ EVENT_COLUMNS = (
 
 @dataclass(frozen=True)
 class Split:
-    """Test videos that were made up, with their scores, events and texts as tables of a result's files."""
+    """Made-up test videos, with their scores, events and texts as in the tables of a result's files."""
 
     videos: tuple[Video, ...]
     intervals: tuple[Interval, ...]
@@ -47,7 +47,7 @@ class Split:
 
 
 def made_up(n_videos: int, n_frames: int, rng: np.random.Generator) -> Split:
-    """Make up a test split of about so many frames."""
+    """Make up a test split of about `n_frames` frames."""
     lengths = np.clip(rng.lognormal(7.6, 0.9, n_videos), 200, 105_000)
     lengths = (lengths * n_frames / lengths.sum()).astype(int)
     videos, intervals, scores, events, texts = [], [], [], [], []
@@ -99,7 +99,7 @@ def strips_of(videos: tuple[Video, ...], rng: np.random.Generator) -> dict[str, 
 
 
 def parts_of(folder: Path, split: Split, strips: dict[str, FilmStrip]) -> list[ReportPart]:
-    """Return analyses by both methods of a planted set, with the made-up split in place of theirs."""
+    """Return analyses of a planted set by both methods, with the made-up split in place of its own."""
     planted = write_planted(folder)
     texts = GeneratedTexts(split.texts, "Texts are made up.")
     parts = []

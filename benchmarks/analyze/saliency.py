@@ -1,8 +1,8 @@
 """Saliency of every head and layer, beside loops over heads and dimensions with scikit-learn: time and values.
 
 Run `python -m benchmarks.analyze.saliency`. Every number of samples runs in a process of its own, on one thread, on
-features made from the same seed: seconds are of the processor. The loop over heads is timed on some of them and scaled
-up; all its values are compared. Shares are of the rate of a large matrix product, measured in the same process.
+features made from the same seed: seconds are of the processor. The loop over heads is timed on some heads and scaled
+up; all its values are compared. Rates are given as shares of that of a large matrix product in the same process.
 """
 
 import argparse
@@ -31,14 +31,14 @@ from vadprobe.analyze.saliency.ranking import rhi
 from vadprobe.analyze.saliency.samples import centre_classes
 
 _SEED = 0
-_SQUARE = 1024  # rows of the matrix product whose rate is the roof
+_SQUARE = 1024  # rows of the matrix product whose rate is the upper bound
 Values = tuple[float, float, float, float]
 
 
 def make_heads(prompt: int, n: int, arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
-    """Features (1, heads, n, d) float32 with unequal dimensions, a tenth of the heads informative; and labels.
+    """Return features (1, heads, n, d) float32 with unequal dimensions, a tenth of the heads informative, and labels.
 
-    As a store gives them: samples first in memory.
+    They lie in memory as a store gives them: samples first.
     """
     generator = np.random.default_rng([_SEED, prompt, n])
     labels = np.arange(n) % 2
@@ -51,28 +51,28 @@ def make_heads(prompt: int, n: int, arguments: argparse.Namespace) -> tuple[np.n
 
 
 def timed(action: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of the processor, and the result."""
+    """Return the processor seconds, and the result."""
     start = time.process_time()
     result = action()
     return time.process_time() - start, result
 
 
 def class_parts(head: np.ndarray, labels: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
-    """Samples of the normal and the anomalous class, both centred, and the difference of their means."""
+    """Return samples of the normal and the anomalous class, both centred, and the difference of their means."""
     classes = [head[labels == 0], head[labels == 1]]
     means = [mine.mean(axis=0) for mine in classes]
     return classes, [mine - mean for mine, mean in zip(classes, means, strict=True)], means[1] - means[0]
 
 
 def divergence(covariances: list[np.ndarray], difference: np.ndarray) -> float:
-    """Mean of both divergences, from inverses."""
+    """Return the mean of both divergences, from inverses."""
     inverses = [np.linalg.inv(covariance) for covariance in covariances]
     traces = np.trace(inverses[0] @ covariances[1]) + np.trace(inverses[1] @ covariances[0])
     return float(traces - 2 * len(difference) + difference @ (inverses[0] + inverses[1]) @ difference) / 4
 
 
 def loop_paper(head: np.ndarray, labels: np.ndarray) -> Values:
-    """The four metrics of one head (n, d) as a user of scikit-learn writes them, equations 3 to 6."""
+    """Return the four metrics of one head (n, d) as a user of scikit-learn writes them, eqs. 3 to 6 (HeadHunt-VAD)."""
     _, centred, difference = class_parts(head, labels)
     within = ledoit_wolf(np.concatenate(centred), assume_centered=True)[0]
     covariances = [ledoit_wolf(mine, assume_centered=True)[0] for mine in centred]
@@ -89,7 +89,7 @@ def loop_paper(head: np.ndarray, labels: np.ndarray) -> Values:
 
 
 def loop_code(head: np.ndarray, labels: np.ndarray) -> Values:
-    """The four metrics of one head with the constants of the method's public code."""
+    """Return the four metrics of one head with the constants of the method's public code."""
     classes, centred, difference = class_parts(head, labels)
     scatter = sum(mine.T @ mine for mine in centred) + 1e-6 * np.eye(head.shape[1])
     direction = np.linalg.pinv(scatter) @ difference
@@ -110,13 +110,13 @@ def loop_code(head: np.ndarray, labels: np.ndarray) -> Values:
 
 
 NAMES = ("lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information")
-"""Of the metrics, in the order of the loops' values."""
+"""Names of the metrics, in the order of the loops' values."""
 
 LOOPS: dict[str, Callable[[np.ndarray, np.ndarray], Values]] = {"paper": loop_paper, "headhunt-code": loop_code}
 
 
 def whole_rhi(n: int, convention: Any, arguments: argparse.Namespace) -> tuple[float, dict[str, Any], list[Any]]:
-    """Seconds of the metrics of all heads and prompts and of their ranking; the metrics by prompt; the heads."""
+    """Return the seconds of metrics and ranking of all heads and prompts, the metrics by prompt, and the heads."""
     seconds, metrics = 0.0, {}
     for prompt in range(arguments.prompts):
         features, labels = make_heads(prompt, n, arguments)
@@ -127,7 +127,7 @@ def whole_rhi(n: int, convention: Any, arguments: argparse.Namespace) -> tuple[f
 
 
 def compare_heads(n: int, convention: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Our RHI, and the loop on some heads of some prompts; of a loop over all, the heads that it chooses too."""
+    """Compare our RHI with the loop on some heads of some prompts; after a loop over all, the chosen heads too."""
     features, labels = make_heads(0, n, arguments)
     head_metrics(features[:, :2], labels, _SEED, convention)  # type: ignore[arg-type]
     seconds, metrics, heads = whole_rhi(n, convention, arguments)
@@ -162,7 +162,7 @@ def compare_heads(n: int, convention: str, arguments: argparse.Namespace) -> dic
 def loop_over(
     prompt: int, numbers: np.ndarray, n: int, convention: str, arguments: argparse.Namespace
 ) -> tuple[float, dict[str, np.ndarray]]:
-    """Seconds of the loop over some heads of a prompt, and their metrics by name."""
+    """Return the seconds of the loop over some heads of a prompt, and their metrics by name."""
     features, labels = make_heads(prompt, n, arguments)
     samples = [features[0, number].astype(np.float64) for number in numbers]
     taken, values = timed(lambda: [LOOPS[convention](head, labels) for head in samples])
@@ -170,7 +170,7 @@ def loop_over(
 
 
 def largest_kernel(n: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The one product that grows as n^2 d, alone: all inner products, or for many samples all distances."""
+    """Measure the one product that grows as n^2 d, alone: all inner products, or for many samples all distances."""
     features, labels = make_heads(0, n, arguments)
     d = arguments.dimension
     many = n > ALL_AT_ONCE
@@ -186,7 +186,7 @@ def largest_kernel(n: int, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def by_dimension(layer: np.ndarray, labels: np.ndarray) -> Values:
-    """HiProbe's three metrics of one layer (n, D), dimension by dimension; and how many were floored."""
+    """Return HiProbe-VAD's three metrics of one layer (n, D), dimension by dimension, and how many were floored."""
     totals = np.zeros(4)
     for column in layer.T:
         normal, anomalous = column[labels == 0], column[labels == 1]
@@ -201,7 +201,7 @@ def by_dimension(layer: np.ndarray, labels: np.ndarray) -> Values:
 
 
 def compare_layers(n: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Our layer metrics, and the loop over the dimensions of the first layer."""
+    """Compare our layer metrics with the loop over the dimensions of the first layer."""
     generator = np.random.default_rng([_SEED, n])
     labels = np.arange(n) % 2
     layers = generator.normal(size=(arguments.layers, n, arguments.hidden)).astype(np.float32)
@@ -245,7 +245,7 @@ def run_apart(kind: str, n: int, arguments: argparse.Namespace) -> dict[str, Any
 
 
 def report_heads(n: int, found: dict[str, Any], arguments: argparse.Namespace) -> str:
-    """One number of samples in words."""
+    """Return the figures of one number of samples in words."""
     kernel, rate = found["kernel"], found["operations_per_second"]
     reached = kernel["operations"] / kernel["seconds"]
     share = kernel["seconds"] * arguments.heads * arguments.prompts / found["conventions"]["paper"]["seconds"]
@@ -270,7 +270,7 @@ def report_heads(n: int, found: dict[str, Any], arguments: argparse.Namespace) -
 
 
 def report_layers(n: int, one: dict[str, Any]) -> str:
-    """One number of samples in words."""
+    """Return the figures of one number of samples in words."""
     return (
         f"  N = {n:<5} vadprobe {one['seconds']:9.3f} s   by dimension {one['peer_seconds']:9.1f} s (scaled from one "
         f"layer)   {one['ratio']:7.1f} x   differs by {one['difference']:.1e}"
@@ -278,7 +278,7 @@ def report_layers(n: int, one: dict[str, Any]) -> str:
 
 
 def whole(text: str) -> int:
-    """A positive whole number."""
+    """Return a positive whole number."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")

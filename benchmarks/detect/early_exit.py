@@ -1,7 +1,7 @@
 """Early exit and targeted capture against the full pass with full capture: `python -m benchmarks.detect.early_exit`.
 
 Seconds are the fastest of the repeats, which other work on the machine disturbs least; on a CPU, of processor time.
-The bound of k of L blocks is the measured time of pixels and vision tower, and k / L of the rest.
+The bound of k of L blocks is the measured time of pixels and vision tower plus k / L of the rest.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
 All ways run the same vision tower and the same blocks on the same segments, in turns; they differ in what they keep,
 and in where they stop. A ratio is the median over the turns, on a CPU of processor time; seconds are the fastest. The
-bound of a way is a pass that keeps nothing: the whole, or the vision tower and k / L of the rest, where the way ends
-behind block k of L. nnsight takes part where it is installed; torch and transformers should stay as they are:
+bound of a way is a pass that keeps nothing: a whole pass, or, where the way ends behind block k of L, the vision tower
+plus k / L of the rest. nnsight takes part where it is installed, without changing torch and transformers:
 
     pip install --target DIRECTORY --no-deps nnsight==0.8.1 websocket-client zstandard cloudpickle greenlet
     PYTHONPATH=DIRECTORY python -m benchmarks.detect.five_heads
@@ -75,7 +75,7 @@ def with_nnsight(segments: Segments, traced: Any, heads: Heads, *, stops: bool) 
 
 
 def ways(segments: Segments, rival: Segments, heads: Heads) -> dict[str, tuple[bool, Callable[[], Tensor]]]:
-    """Return the ways to capture the heads, each with whether it ends behind the deepest."""
+    """Return the ways to capture the heads: (True if it ends behind the deepest block, the function), by name."""
     chosen = ChosenParts("head", tuple(heads))
     found: dict[str, tuple[bool, Callable[[], Tensor]]] = {
         "vadprobe": (True, partial(segments.chosen, chosen)),
@@ -93,7 +93,7 @@ def ways(segments: Segments, rival: Segments, heads: Heads) -> dict[str, tuple[b
 
 def measure(options: argparse.Namespace, path: Path) -> dict[str, Any]:
     """Return by depth and way: seconds, ratio to vadprobe's and to the plain pass, bound, latency and difference."""
-    segments, rival = (Segments.prepare(options, path) for _ in range(2))  # hooks of one are not in the other's way
+    segments, rival = (Segments.prepare(options, path) for _ in range(2))  # so that one's hooks do not slow the other
     whole, n_layers = segments.full(), segments.n_layers
     depths: dict[str, Any] = {}
     for depth in sorted({max(1, n_layers // 2), n_layers}):

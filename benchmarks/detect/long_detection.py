@@ -2,13 +2,13 @@
 
 Run `python -m benchmarks.detect.long_detection --detector detector.json --backbone FOLDER`, with a detector of the
 demo. The video is drawn once below `--folder`; `vadprobe detect` runs on it as a user runs it, and the memory of its
-process and of the decoder's is read from /proc (Linux). For memory it also runs on the same video several times in a
-row in one file, whose index is as much longer.
+process and of the decoder's is read from /proc (Linux). For memory it also runs on a longer file, which has the same
+video several times in a row.
 
 A true event counts as noticed if an anomalous segment has a frame of it. Its delay is the time from its first frame
-until the smoothed score of the first such segment was final by the clock of the video: the end of that segment, and
-the segments the form waits for. The time of the computation, the latency, comes on top: that of a segment with its
-batch, of 8 segments offline and of 1 in the causal form.
+until the smoothed score of the first such segment was final by the clock of the video: the end of that segment plus
+the segments that the form waits for. The time of computation (the latency) comes on top; it is that of a batch, of 8
+segments offline and of 1 in the causal form.
 """
 
 import argparse
@@ -40,7 +40,7 @@ STYLES = {MAIN: "-", DECODER: ":"}
 
 
 def sampled(command: Sequence[str], out: Path) -> tuple[list[dict[str, float]], str]:
-    """Run a detection; return memory beside finished segments over time, and what it printed."""
+    """Run a detection; return memory and finished segments over time, and its output."""
     samples, began, scores = list[dict[str, float]](), time.monotonic(), out / "scores.jsonl"
     with out.with_suffix(".log").open("w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
@@ -58,7 +58,7 @@ def sampled(command: Sequence[str], out: Path) -> tuple[list[dict[str, float]], 
 
 
 def measured(dataset: Dataset, out: Path) -> dict[str, Any]:
-    """Return what a form found, against the truth."""
+    """Return the measures of a form's events against the truth."""
     segments, events = (_rows(out / name) for name in ("scores.jsonl", "events.jsonl"))
     summary = json.loads((out / "summary.json").read_text())
     (video,) = summary["videos"]
@@ -94,7 +94,7 @@ def measured(dataset: Dataset, out: Path) -> dict[str, Any]:
 def delays_of(
     segments: Sequence[dict[str, Any]], truth: tuple[np.ndarray, np.ndarray], waits: int
 ) -> list[float | None]:
-    """Return the seconds from the start of each true event until it was noticed; None for one that never was."""
+    """Return the seconds from the start of each true event until it was noticed; None for one that was not."""
     rate = segments[0]["stop_frame"] / segments[0]["stop_second"]
     found: list[float | None] = []
     for start, stop in zip(*truth, strict=True):
@@ -137,7 +137,7 @@ def scoring(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def draw(samples: dict[str, list[dict[str, float]]], lines: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
-    """Draw memory over finished segments."""
+    """Draw memory against finished segments."""
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
     for form, rows in samples.items():

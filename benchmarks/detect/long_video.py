@@ -32,7 +32,7 @@ NAME = "long"
 
 
 def make_long_video(folder: Path, n_scenes: int, seed: int) -> Dataset:
-    """Draw and encode the video below a folder, unless an earlier run has; return it with its true events."""
+    """Draw and encode the video below a folder, unless it is there; return it with its true events."""
     path = folder / "videos" / f"{NAME}.mp4"
     if path.exists():
         return read_manifest(NAME, path.parent, folder / "manifest")
@@ -53,7 +53,7 @@ def make_long_video(folder: Path, n_scenes: int, seed: int) -> Dataset:
 
 
 def repeat_video(path: Path, times: int, out: Path) -> Path:
-    """Write the packets of a video several times in a row to a file, unless an earlier run has; return the file."""
+    """Write the packets of a video several times in a row to a file, unless it is there; return the file."""
     if out.exists():
         return out
     partial = out.with_suffix(".partial")

@@ -65,7 +65,7 @@ class Segments:
         )
 
     def in_one_pass(self) -> "Segments":
-        """Return the same segments for a store whose prompts share no tokens: one pass takes the prefix along."""
+        """Return the same segments for a store whose prompts share no tokens: one pass then includes the prefix."""
         recipe = {**self.features.recipe, "prefix": "independent"}
         return replace(self, features=replace(self.features, recipe=recipe))
 
@@ -102,7 +102,7 @@ class Segments:
 
 @dataclass(frozen=True)
 class Taken:
-    """Times of the runs of one way: seconds on the clock, and seconds to compare ways by."""
+    """Times of the runs of one way: seconds by the clock, and the cost in seconds by which ways are compared."""
 
     clock: Sequence[float]
     cost: Sequence[float]
@@ -117,15 +117,15 @@ class Taken:
         return float(np.median(np.divide(self.cost, other.cost)))
 
     def latency(self, n_segments: int) -> dict[str, float]:
-        """Return median and 95 % point of a pass over `n_segments` by the clock, in milliseconds a segment."""
+        """Return median and 95th percentile of a pass over `n_segments` by the clock, in milliseconds per segment."""
         median, high = 1000 * np.quantile(self.clock, [0.5, 0.95]) / n_segments
         return {"p50_ms": float(median), "p95_ms": float(high)}
 
 
 def in_turns(runs: Mapping[str, Callable[[], object]], repeats: int, device: str) -> dict[str, Taken]:
-    """Return what every way took, taken in turns, so that other work on the machine disturbs all alike.
+    """Return the times of every way; ways take turns, so that other work on the machine disturbs all alike.
 
-    On a CPU the cost is processor time: with one thread it is what the clock would say of a machine at rest.
+    On a CPU the cost is processor time: with one thread, it equals the time by the clock on a machine at rest.
     """
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for _ in range(repeats + 1):  # the first warms up

@@ -1,9 +1,9 @@
-"""The frames of all clips of one long video: this project's decoder beside what it replaces.
+"""Time to read the frames of all clips of one long video: this project's decoder beside those it replaces.
 
 Run `python -m benchmarks.extract.decoding`. The video is made here; every frame shows its number. Each way runs in a
 process of its own, with one decoding thread, and ways take turns. Ways that open the file for every clip read
-`--sample` clips spread over the video, and their seconds are scaled to all clips, because a clip costs them the same
-whatever was read before. The numbers shown by all frames read, and some whole frames, are compared with PyAV's.
+`--sample` clips spread over the video, and their seconds are scaled to all clips, because the cost of a clip does not
+depend on earlier ones. The numbers shown by all frames read, and some whole frames, are compared with PyAV's.
 """
 
 import argparse
@@ -34,11 +34,11 @@ BLOCK = 12
 """Width in pixels of a bit of the frame number, which is 4 x 4 bits in the upper left corner."""
 
 COMPARED = 12
-"""Clips of which whole frames are compared."""
+"""Number of clips whose whole frames are compared."""
 
 
 def write_video(path: Path, sizes: argparse.Namespace) -> None:
-    """A street-like scene: a still background with noise of its own in every frame, moving shapes, and the number."""
+    """Write a street-like scene: a still background, noise of its own in every frame, moving shapes, the number."""
     make = np.random.default_rng(0)
     coarse = make.integers(40, 200, (sizes.height // 8, sizes.width // 8))
     still = np.kron(coarse, np.ones((8, 8), dtype=np.int64)) + make.integers(-12, 12, (sizes.height, sizes.width))
@@ -62,28 +62,28 @@ def write_video(path: Path, sizes: argparse.Namespace) -> None:
 
 
 def numbers_of(frames: np.ndarray) -> list[int]:
-    """The numbers that frames show."""
+    """Return the numbers that frames show."""
     middle = slice(BLOCK // 2, 4 * BLOCK, BLOCK)
     bits = frames[:, middle, middle, 0].reshape(len(frames), 16) > 127
     return [int(one) for one in bits @ (1 << np.arange(16))]
 
 
 def by_vadprobe(path: Path, clips: Clips) -> Frames:
-    """As an extraction reads."""
+    """Read as an extraction reads."""
     with Decoder() as decoder:
         for clip in clips:
             yield decoder.read_clip(path, clip)
 
 
 def by_vadprobe_with_decord(path: Path, clips: Clips) -> Frames:
-    """As an extraction reads that asks for decord, which was the default before."""
+    """Read as an extraction reads that asks for decord, which was the default before."""
     with Decoder(reader="decord") as decoder:
         for clip in clips:
             yield decoder.read_clip(path, clip)
 
 
 def by_decord_reopened(path: Path, clips: Clips) -> Frames:
-    """As the methods' public code reads."""
+    """Read as the methods' public code reads: decord opens the file for every clip."""
     import decord  # noqa: PLC0415
 
     for clip in clips:
@@ -91,7 +91,7 @@ def by_decord_reopened(path: Path, clips: Clips) -> Frames:
 
 
 def by_decord(path: Path, clips: Clips) -> Frames:
-    """One reader, a batch per clip."""
+    """Read with one decord reader, a batch for each clip."""
     import decord  # noqa: PLC0415
 
     reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
@@ -124,7 +124,7 @@ def by_pyav_reopened(path: Path, clips: Clips) -> Frames:
 
 
 def by_pyav(path: Path, clips: Clips) -> Frames:
-    """One pass; only the frames asked for are converted."""
+    """Read with PyAV in one pass; only the frames asked for are converted."""
     with av.open(str(path)) as container:
         shown = enumerate(container.decode(_one_thread(container)))
         for clip in clips:
@@ -138,7 +138,7 @@ def by_pyav(path: Path, clips: Clips) -> Frames:
 
 
 def by_opencv(path: Path, clips: Clips) -> Frames:
-    """One pass; frames in between are grabbed, not retrieved."""
+    """Read with OpenCV in one pass; frames in between are grabbed, not retrieved."""
     import cv2  # noqa: PLC0415
 
     reader = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
@@ -154,7 +154,7 @@ def by_opencv(path: Path, clips: Clips) -> Frames:
 
 
 def by_torchcodec(path: Path, clips: Clips) -> Frames:
-    """One decoder, the frames of a clip at once."""
+    """Read with one decoder of torchcodec, the frames of a clip at once."""
     from torchcodec.decoders import VideoDecoder  # noqa: PLC0415
 
     reader = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
@@ -163,7 +163,7 @@ def by_torchcodec(path: Path, clips: Clips) -> Frames:
 
 
 def decode_alone(path: Path, clips: Clips) -> Frames:
-    """Every frame decoded, none looked at."""
+    """Decode every frame, and look at none."""
     with av.open(str(path)) as container:
         for _ in container.decode(_one_thread(container)):
             pass
@@ -185,20 +185,20 @@ SAMPLED = ("decord, opened for every clip", "PyAV, opened and sought for every c
 
 
 def clips_of(path: Path, length: int, count: int) -> list[list[int]]:
-    """Frame indices of all clips of the video, as the project samples them."""
+    """Return the frame indices of all clips of the video, as the project samples them."""
     with av.open(str(path)) as container:
         n_frames = container.streams.video[0].frames
     return [list(sample_frames(start, min(start + length, n_frames), count)) for start in range(0, n_frames, length)]
 
 
 def _cpu_seconds() -> float:
-    """Of this process and its children that have ended."""
+    """Return the processor seconds of this process and its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def run_here(sizes: argparse.Namespace) -> None:
-    """Time one way in this process and print what it found."""
+    """Time one way in this process, and print its results."""
     clips = clips_of(sizes.video, *sizes.sampling)
     step = max(1, len(clips) // sizes.sample) if sizes.way in SAMPLED else 1
     chosen = clips[::step]
@@ -221,7 +221,7 @@ def run_here(sizes: argparse.Namespace) -> None:
 
 
 def largest_difference(path: Path, clips: Clips, found: Path) -> int:
-    """Grey levels between the whole frames that a way kept and PyAV's."""
+    """Return the largest difference in grey levels between the whole frames that a way kept and PyAV's."""
     with np.load(found) as kept:
         numbers = sorted(int(name) for name in kept.files)
         theirs = zip(numbers, by_pyav(path, [clips[number] for number in numbers]), strict=True)
@@ -229,7 +229,7 @@ def largest_difference(path: Path, clips: Clips, found: Path) -> int:
 
 
 def can_import(module: str) -> bool:
-    """Tell whether it is installed, and its shared libraries are."""
+    """Return True if a module and its shared libraries are installed."""
     command = [sys.executable, "-c", f"import {module}"]
     return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
@@ -244,7 +244,7 @@ def run_apart(sizes: argparse.Namespace, name: str, sampling: list[int], frames:
 
 
 def run_sampling(sizes: argparse.Namespace, length: int, count: int, folder: Path) -> dict[str, Any]:
-    """All ways that are installed, in turns; prints their table."""
+    """Run all installed ways in turns, and print their table."""
     clips = clips_of(sizes.video, length, count)
     here = [name for name, (_, needs) in WAYS.items() if name in sizes.ways and can_import(needs)]
     frames = {name: folder / f"frames-{place}.npz" for place, name in enumerate(here)}

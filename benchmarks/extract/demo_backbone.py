@@ -3,8 +3,8 @@
     python -m benchmarks.extract.demo_backbone captioner-0 captioner-1 captioner-2 --folder seeds
 
 Each folder named is a checkpoint of 'vadprobe make-demo-backbone'. For each, 'vadprobe demo' runs in a folder of its
-own below `--folder` (what is there is not computed again). The tables of its comparison are put beside each other as
-Markdown: one column for each seed, the numbers with their intervals, and the spread of the seeds.
+own below `--folder` (finished demos are not computed again). The tables of comparison are printed as Markdown with one
+column for each seed, the numbers with their intervals, and the spread of the seeds.
 """
 
 import argparse
@@ -107,7 +107,7 @@ def metric_lines(title: str, tables: Sequence[dict[str, Any]], metric: str, seed
 
 
 def spread(values: Sequence[float], count: int) -> str:
-    """Return the distance of the extremes, "-" where a seed has no number."""
+    """Return the difference of the largest and the smallest value; "-" where a seed has no number."""
     return f"{max(values) - min(values):.4f}" if len(values) == count else "-"
 
 

@@ -1,4 +1,4 @@
-"""Parts of `benchmarks.gpu`: what each measures on a GPU, and its tiny sizes for a CPU."""
+"""Parts of `benchmarks.gpu`: the measurement of each on a GPU, and its tiny sizes for a CPU."""
 
 import argparse
 import subprocess
@@ -20,12 +20,15 @@ from benchmarks.support.machine import machine
 from vadprobe.extract.configuration import ExtractionConfig
 
 TINY = {"InternVL3-8B": "internvl", "Qwen2.5-VL-7B": "qwen2_5_vl", "internvl-512": "internvl"}
-"""The shape that stands for another one in a dry run."""
+"""The tiny shape that replaces each true shape in a dry run."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A measurement, and the seconds it may take; `measure` gets the sizes and a folder that is removed behind it."""
+    """A measurement, and the seconds that it may take.
+
+    `measure` gets the sizes and a folder, which is removed afterwards.
+    """
 
     seconds: float
     measure: Callable[[argparse.Namespace, Path], dict[str, Any]]
@@ -43,13 +46,13 @@ def sizes_of(dry_run: bool) -> argparse.Namespace:
 
 
 def describe_machine(dry_run: bool) -> dict[str, Any]:
-    """Return the machine and the versions; its GPU too, unless the run is a dry one."""
+    """Return the machine and the versions, and its GPU unless this is a dry run."""
     found = machine(("torch", "transformers", "av", "decord"))
     return found if dry_run or not torch.cuda.is_available() else {**found, "gpu": torch.cuda.get_device_name()}
 
 
 def run_part(name: str, dry_run: bool) -> dict[str, Any]:
-    """Run one part in this process, and return its values, or why it is left out."""
+    """Run one part in this process; return its values, or the reason why it is left out."""
     sizes = sizes_of(dry_run)
     if not dry_run and not torch.cuda.is_available():
         raise SystemExit("torch sees no GPU; give --dry-run for tiny shapes on the CPU")
@@ -58,7 +61,7 @@ def run_part(name: str, dry_run: bool) -> dict[str, Any]:
 
 
 def shape_of(name: str, sizes: argparse.Namespace) -> str:
-    """Return the shape to measure: the named one, or the tiny one that stands for it."""
+    """Return the shape to measure: the named one, or in a dry run the tiny one that replaces it."""
     return TINY[name] if sizes.dry_run else name
 
 
@@ -83,9 +86,9 @@ def relative(mine: Tensor, theirs: Tensor) -> float:
 
 @torch.inference_mode()
 def equalities(sizes: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Compare the ways to the same features: a plain pass, captured, ended early, repeated, prompts shared and apart.
+    """Compare ways to the same features: a plain pass, captured, ended early, repeated, with and without sharing.
 
-    All but the last do the same arithmetic; between prompts shared and apart sums are rounded in another order.
+    All but the last do the same arithmetic; prompts that share their prefix add in another order than prompts apart.
     """
     found = {}
     for name in ("internvl-512", "Qwen2.5-VL-7B"):
@@ -125,7 +128,7 @@ def passes_of(name: str, sizes: argparse.Namespace, folder: Path) -> dict[str, A
 
 
 def from_files(ways: tuple[str, ...], sizes: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Measure from video files to committed stores, beside scripts; ways that are not installed are left out."""
+    """Measure the way from video files to committed stores, beside scripts; packages not installed are left out."""
     chosen = extraction_end_to_end.installed(ways)
     if missing := sorted(set(ways) - set(chosen)):
         return {"left_out": f"not installed: {', '.join(missing)}"}
@@ -154,4 +157,4 @@ PARTS = {
     "nnsight": Part(120, partial(from_files, ("vadprobe", "nnsight"))),
     "vllm": Part(240, vllm),
 }
-"""By name, the most valuable first."""
+"""The parts by name, the most valuable first."""

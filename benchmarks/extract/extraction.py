@@ -1,9 +1,9 @@
-"""The passes of the extraction beside what they replace: prompts that share the video, capturing, ending early.
+"""The passes of an extraction beside plain passes: prompts that share the video, capturing, ending early.
 
 Run `python -m benchmarks.extract.extraction`; with a GPU `python -m benchmarks.extract.extraction --device cuda
 --dtype bfloat16 --backbones InternVL3-8B Qwen2.5-VL-7B --clips 8 --frames 8`. Weights are random, classes the real
-ones. Ways take turns, and the best time of each counts. The peak that the model's share of the arithmetic is measured
-against is a product of two large matrices in the same dtype, timed in the same run.
+ones. Ways take turns, and the best time of each counts. Utilisation is measured against the rate of a product of two
+large matrices in the same dtype, timed in the same run.
 """
 
 import argparse
@@ -30,14 +30,14 @@ Ways = dict[str, Callable[[], Any]]
 
 
 def settled(device: torch.device) -> float:
-    """The time, once the device has done all it was given."""
+    """Return the time once the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def best(ways: Ways, repeats: int, device: torch.device) -> dict[str, float]:
-    """Seconds of each way, the best of some rounds in which they take turns."""
+    """Return the seconds of each way, the best of some rounds in which they take turns."""
     seconds = dict.fromkeys(ways, float("inf"))
     for way in ways.values():
         way()
@@ -50,14 +50,14 @@ def best(ways: Ways, repeats: int, device: torch.device) -> dict[str, float]:
 
 
 def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating point operations per second of a large matrix product."""
+    """Return the floating point operations per second of a large matrix product."""
     size = 8192 if device.type == "cuda" else 2048
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     return float(2 * size**3 / best({"product": lambda: left @ right}, 5, device)["product"])
 
 
 def peak_memory(ways: Ways, device: torch.device) -> dict[str, int]:
-    """Bytes that each way takes on a GPU beside the weights; empty on the CPU, where nothing counts them."""
+    """Return the bytes that each way takes on a GPU beside the weights; empty on the CPU, where nothing counts them."""
     found: dict[str, int] = {}
     for name, way in ways.items() if device.type == "cuda" else ():
         torch.cuda.reset_peak_memory_stats(device)
@@ -88,33 +88,33 @@ class Passes:
         self.lengths = [int(one["input_ids"].shape[1]) for one in self.taken]
 
     def vision(self) -> Any:
-        """The vision tower alone."""
+        """Run the vision tower alone."""
         return self.backbone.description.family.encode(self.model, self.inputs)
 
     def plain(self) -> Any:
-        """One prompt, nothing captured."""
+        """Run one prompt, and capture nothing."""
         return self.model.model(**self.taken[0], mm_encoder_outputs=dict(self.encoded), use_cache=False)
 
     def captured(self, n_blocks: int | None = None) -> Any:
-        """One prompt, every layer and head captured; or as far as some block."""
+        """Run one prompt, and capture every layer and head, or those up to some block."""
         inputs = {**self.taken[0], "mm_encoder_outputs": dict(self.encoded)}
         return capture(self.model, self.parts, inputs, self.answers, None, n_blocks)
 
     def own(self) -> list[Any]:
-        """A pass for each prompt."""
+        """Run a pass for each prompt."""
         return [
             capture(self.model, self.parts, {**one, "mm_encoder_outputs": dict(self.encoded)}, self.answers)
             for one in self.taken
         ]
 
     def shared(self) -> list[Any]:
-        """One pass over the video for all prompts."""
+        """Run one pass over the video for all prompts."""
         first = {**self.taken[0], "mm_encoder_outputs": dict(self.encoded)}
         prefix = SharedPrefix(self.model, self.parts, first, self.n_shared)
         return [prefix.features(one, self.answers) for one in self.taken]
 
     def ways(self) -> Ways:
-        """By name."""
+        """Return the ways by name."""
         n_blocks = len(self.parts.blocks)
         return {
             "vision tower": self.vision,
@@ -127,14 +127,14 @@ class Passes:
 
     @property
     def bound(self) -> float:
-        """Return how much faster sharing can be, by tokens."""
+        """Return the largest possible speed-up by sharing, from the numbers of tokens."""
         rest = sum(length - self.n_shared for length in self.lengths)
         return sum(self.lengths) / (self.n_shared + rest)
 
 
 @torch.inference_mode()
 def measure(name: str, folder: Path, sizes: argparse.Namespace, peak: float) -> dict[str, Any]:
-    """Seconds of the ways, their arithmetic, and the largest difference between features with and without sharing."""
+    """Measure seconds and arithmetic of the ways, and the largest difference of features with and without sharing."""
     device = choose_device(sizes.device)
     description = describe_shape(name, folder, sizes.dtype, (sizes.height, sizes.width))
     passes = Passes(make_backbone(description, device, sizes.compile), sizes)
@@ -160,7 +160,7 @@ def measure(name: str, folder: Path, sizes: argparse.Namespace, peak: float) -> 
 
 
 def table(name: str, one: dict[str, Any], sizes: argparse.Namespace) -> str:
-    """One backbone's results as text."""
+    """Return one backbone's results as text."""
     seconds = one["seconds"]
     own, shared, plain = seconds["own passes"], seconds["shared prefix"], seconds["plain"]
     captured, half = seconds["captured"], seconds["half the blocks"]

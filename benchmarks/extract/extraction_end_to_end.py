@@ -1,11 +1,11 @@
-"""From video files to features on the disk: this project beside the scripts that a user would write instead.
+"""Time from video files to features on the disk: this project beside the scripts that a user would write instead.
 
 Run `python -m benchmarks.extract.extraction_end_to_end`. The backbone is tiny, with random weights, of the real
 class, and sees about 2,000 tokens of video; the videos are encoded here. Every way starts with the model loaded and
-ends with files; ways take turns, and the best time of each counts. What they wrote is compared at the end.
+ends with files; ways take turns, and the best time of each counts. The files are compared at the end.
 
-All ways get their model inputs from this project, because the library's processors need torchvision; for the peers
-that is a favour. nnsight takes part where it is installed (pip install nnsight).
+All ways get their model inputs from this project, because the library's processors need torchvision; this makes the
+peers faster. nnsight takes part where it is installed (pip install nnsight).
 """
 
 import argparse
@@ -40,7 +40,7 @@ from vadprobe.store.reading.feature_store import FeatureStore
 
 
 def write_video(path: Path, frames: int, height: int = 240, width: int = 320) -> None:
-    """A moving pattern in H.264, as a camera's file: 25 frames per second, a key frame every ten seconds."""
+    """Write a moving pattern in H.264 as a camera's file: 25 frames per second, a key frame every ten seconds."""
     rows, columns = np.mgrid[:height, :width]
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=25)
@@ -64,7 +64,7 @@ class Work:
     config: ExtractionConfig
 
     def clips(self) -> Iterator[tuple[int, str, Path, tuple[int, ...], float]]:
-        """Row, video, file, frames and seconds of each clip."""
+        """Yield row, video, file, frames and seconds of each clip."""
         table = self.plan.samplings[0].clips
         for row in range(len(table)):
             clip = table.clip(row)
@@ -80,7 +80,7 @@ class Work:
 
 
 class HeadHooks:
-    """The hooks of a script: the last token of what enters every output projection, and of every block's output."""
+    """The hooks of a script, which keep the last token of every output projection's input and every block's output."""
 
     def __init__(self, model: Any, hidden: bool) -> None:
         self.heads: list[torch.Tensor] = []
@@ -98,20 +98,20 @@ class HeadHooks:
         self.hidden.append((output[0] if isinstance(output, tuple) else output)[:, -1].clone())
 
     def take(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Take what one pass has left."""
+        """Return the values of one pass, and forget them."""
         found = self.heads, self.hidden
         self.heads, self.hidden = [], []
         return found
 
     def remove(self) -> None:
-        """Take the hooks off."""
+        """Remove the hooks."""
         for handle in self.handles:
             handle.remove()
 
 
 @torch.inference_mode()
 def naive(work: Work, folder: Path) -> None:
-    """For each clip and prompt: open the video, decode, prepare, generate one token, save a file."""
+    """Extract naively: for each clip and prompt, open the video, decode, prepare, generate a token, save a file."""
     model, answers = work.backbone.model, list(work.backbone.description.answer_ids)
     hooks = HeadHooks(model, hidden=False)
     for row, _, path, frames, seconds in work.clips():
@@ -134,7 +134,7 @@ def naive(work: Work, folder: Path) -> None:
 
 @torch.inference_mode()
 def batched(work: Work, folder: Path) -> None:
-    """A careful script: videos decoded in order by a thread, batches, one pass per prompt, a file per video."""
+    """Extract as a careful script: a thread decodes in order, batches, one pass per prompt, a file per video."""
     model, answers = work.backbone.model, work.backbone.description.answer_ids
     hooks = HeadHooks(model, hidden=True)
     head = model.get_output_embeddings()
@@ -185,7 +185,7 @@ def batched(work: Work, folder: Path) -> None:
 
 @torch.inference_mode()
 def through_nnsight(work: Work, folder: Path) -> None:
-    """As the naive script, with nnsight in place of hooks and of generate's hidden states; each clip decoded once."""
+    """Extract naively, with nnsight in place of hooks and of generate's hidden states; decode each clip once."""
     from nnsight import NNsight  # noqa: PLC0415 - a peer, installed for the benchmark only
 
     model = work.backbone.model
@@ -224,7 +224,7 @@ WAYS: dict[str, Callable[[Work, Path], None]] = {
 
 
 def largest_difference(work: Work, mine: Path, theirs: Path, way: str) -> float:
-    """Between the heads of the store and those of a script's files, over all clips and prompts."""
+    """Return the largest difference between the heads of the store and of a script's files, over clips and prompts."""
     worst = 0.0
     sampling = work.plan.samplings[0]
     blocks = range(work.backbone.description.spec.n_layers)
@@ -244,7 +244,7 @@ def largest_difference(work: Work, mine: Path, theirs: Path, way: str) -> float:
 
 
 def measure(sizes: argparse.Namespace, folder: Path, backbone: Backbone, config: ExtractionConfig) -> dict[str, Any]:
-    """Write videos, run the ways in turns on a loaded backbone, and compare what they wrote with the stores.
+    """Write videos, run the ways in turns on a loaded backbone, and compare their files with the stores.
 
     Args:
         sizes: numbers of videos, frames of each, prompts and rounds; `ways` are names of `WAYS`, "vadprobe" among them.

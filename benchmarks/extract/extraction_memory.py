@@ -50,7 +50,7 @@ PARTITION_CLIPS = 256
 
 
 def make_job(folder: Path, sizes: argparse.Namespace) -> Path:
-    """Videos of equal length, a backbone and a job."""
+    """Make videos of equal length, a backbone and a job; return the job file."""
     (folder / "videos").mkdir()
     make = np.random.default_rng(0)
     still = make.integers(0, 255, (12, 16, 3)).repeat(16, 0).repeat(16, 1)
@@ -71,7 +71,7 @@ def make_job(folder: Path, sizes: argparse.Namespace) -> Path:
 
 
 def children_of(process: int) -> list[int]:
-    """Processes below one, at any depth."""
+    """Return the processes below a process, at any depth."""
     found = []
     for task in Path(f"/proc/{process}/task").glob("*/children"):
         for child in map(int, task.read_text().split()):
@@ -80,7 +80,7 @@ def children_of(process: int) -> list[int]:
 
 
 def resident(process: int) -> int:
-    """Bytes of memory that a process holds; 0 if it has ended."""
+    """Return the bytes of memory that a process holds; 0 if it has ended."""
     try:
         return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (FileNotFoundError, ProcessLookupError):
@@ -88,7 +88,7 @@ def resident(process: int) -> int:
 
 
 def sample(job: Path, folder: Path, sizes: argparse.Namespace) -> tuple[list[dict[str, float]], str]:
-    """Run the extraction; memory and finished clips over time, and what it printed."""
+    """Run the extraction; return memory and finished clips over time, and its output."""
     code = "import sys; from vadprobe.flows.command_line import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "extract", str(job)]
     samples, began = list[dict[str, float]](), time.monotonic()
@@ -114,7 +114,7 @@ def sample(job: Path, folder: Path, sizes: argparse.Namespace) -> tuple[list[dic
 
 
 def growth(samples: list[dict[str, float]], name: str) -> dict[str, float]:
-    """Bytes per 1,000 clips by a fitted line, its standard error, and the level at the end of the warm-up."""
+    """Return bytes per 1,000 clips by a fitted line, its standard error, and the level at the end of the warm-up."""
     clips, held = (np.array([one[key] for one in samples]) for key in ("clips", name))
     last = clips.max()
     chosen = (clips >= last / 5) & (clips < last) & (held > 0)  # after the last partition the process is ending
@@ -123,19 +123,19 @@ def growth(samples: list[dict[str, float]], name: str) -> dict[str, float]:
     x, y = clips[chosen] / 1000, held[chosen]
     (slope, start), residual = np.polyfit(x, y, 1), y
     residual = y - slope * x - start
-    # Neighbouring samples are alike: as many independent ones are counted as there are partitions.
+    # Neighbouring samples depend on each other, so as many independent ones are counted as there are partitions.
     independent = max(3, len(set(clips[chosen])))
     error = np.sqrt(residual.var() / (independent - 2) / x.var())
     return {"per_1000_clips": float(slope), "standard_error": float(error), "level": float(start + slope * x[0])}
 
 
 def draw(samples: list[dict[str, float]], found: dict[str, dict[str, float]], path: Path) -> None:
-    """Memory over finished clips."""
+    """Draw memory against finished clips."""
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     axes = figure.add_subplot()
     clips = np.array([one["clips"] for one in samples])
     seconds = np.array([one["seconds"] for one in samples])
-    firsts = np.flatnonzero(np.diff(clips, prepend=-1) > 0)  # in between clips are spread evenly
+    firsts = np.flatnonzero(np.diff(clips, prepend=-1) > 0)  # between two partitions, clips are spread evenly
     places = np.interp(seconds, seconds[firsts], clips[firsts])
     for name, colour in ((MAIN, "#1c5d99"), (DECODERS, "#c8553d")):
         one = found[name]

@@ -2,10 +2,10 @@
 
 Run `python -m benchmarks.extract.true_shapes`. The models have their published configurations and random-normal
 weights. Each case, a shape in a dtype with a number of prompts, is one extraction in a process of its own. Afterwards
-the products of matrices that its phases did are done alone, with the same shapes: their share of a phase's seconds is
-the utilisation. Seconds of phases are of processor time, which other work on the machine disturbs least: with one
-thread what the clock would say of a machine at rest; those of decoding, in a process of its own, are of the clock.
-`--dry-run` takes tiny shapes.
+the matrix products of its phases are repeated alone, with the same shapes: their share of a phase's seconds is the
+utilisation. Seconds of phases are processor time, which other work on the machine disturbs least; with one thread, it
+equals the time by the clock on a machine at rest. Decoding runs in a process of its own, so its seconds are by the
+clock. `--dry-run` takes tiny shapes.
 """
 
 import argparse
@@ -58,7 +58,7 @@ class Products:
         self.phase, self.counts = "", Counter[tuple[str, Shape]]()
 
     def begin(self, phase: str) -> None:
-        """Count what follows for another phase; those beside the model have no products."""
+        """Count the following products for another phase; phases outside the model have none."""
         if phase in MODEL_PHASES:
             self.phase = phase
 
@@ -68,7 +68,7 @@ class Products:
 
     @contextmanager
     def watch(self, model: nn.Module) -> Iterator[None]:
-        """Count while the block runs."""
+        """Count the products of a model inside."""
         layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
         hooks = [layer.register_forward_hook(self._count) for layer in layers]
         yield
@@ -77,7 +77,10 @@ class Products:
 
     @torch.inference_mode()
     def alone(self, dtype: torch.dtype) -> dict[str, dict[str, float]]:
-        """Do one product of each shape, the better of two after a first, and return seconds and operations by phase."""
+        """Return seconds and operations of the products by phase.
+
+        One product of each shape is timed alone: the better of two, after one to warm up.
+        """
         found = {phase: {"products": 0.0, "operations": 0.0} for phase in MODEL_PHASES}
         seconds: dict[Shape, float] = {}
         for (phase, shape), count in self.counts.items():
@@ -147,7 +150,7 @@ def extract(backbone: Backbone, folder: Path, sizes: argparse.Namespace) -> dict
 
 
 def run_here(sizes: argparse.Namespace) -> dict[str, Any]:
-    """Make the model and the video, extract, and return what it took."""
+    """Make the model and the video, extract, and return seconds, rates and memory."""
     torch.set_num_threads(sizes.threads)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

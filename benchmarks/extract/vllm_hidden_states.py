@@ -1,8 +1,8 @@
 """Hidden states of every layer through vLLM: its own extraction, with and without automatic prefix caching.
 
-The prompts are token ids: for each clip as many random ones as its video has, then a text of another beginning for
-each prompt. So the language model alone is measured, as by `benchmarks.extract.extraction` behind the vision tower.
-vLLM writes a file for each request with the states of every token; that is part of its time.
+The prompts are token ids: for each clip as many random ids as its video has tokens, then a text that begins differently
+for each prompt. So only the language model is measured, as in `benchmarks.extract.extraction` behind the vision tower.
+vLLM writes a file for each request with the states of every token, which is part of its time.
 """
 
 import gc
@@ -21,7 +21,7 @@ FIRST_ID, STOP_ID = 2000, 20000  # ids that are neither special nor placeholders
 
 
 def token_ids(n_clips: int, n_prompts: int, seed: int) -> list[dict[str, list[int]]]:
-    """Return the requests, clip by clip: all prompts of a clip begin with the same ids, those of others differ."""
+    """Return the requests, clip by clip: all prompts of a clip begin with the same ids, prompts of others do not."""
     make = np.random.default_rng(seed)
     texts = make.integers(FIRST_ID, STOP_ID, (n_prompts, TEXT_TOKENS))
     videos = make.integers(FIRST_ID, STOP_ID, (n_clips, VIDEO_TOKENS))
@@ -29,7 +29,7 @@ def token_ids(n_clips: int, n_prompts: int, seed: int) -> list[dict[str, list[in
 
 
 def engine(path: Path, n_layers: int, folder: Path, *, caching: bool) -> Any:
-    """Start vLLM on a shape's small files with weights that it draws itself, extracting every layer."""
+    """Start vLLM on a shape's small files, with weights that it draws itself and every layer extracted."""
     from vllm import LLM  # noqa: PLC0415 - a peer, installed for the benchmark only
 
     layers = {"eagle_aux_hidden_state_layer_ids": list(range(1, n_layers + 1))}

@@ -1,1 +1,1 @@
-"""Orchestration: what Prefect costs a run, and what more workers give."""
+"""Orchestration: the costs of Prefect, and the gain of more workers."""

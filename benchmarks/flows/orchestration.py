@@ -1,4 +1,4 @@
-"""Measure what Prefect costs: time to the first task, a span, requests of a plan, the database; and two workers.
+"""The costs of Prefect (time to the first task, a span, requests of a plan, the database), and the gain of two workers.
 
 Run `python -m benchmarks.flows.orchestration`. A server and workers are started here, on a database of their own. The
 backbone is tiny, with random weights, and stands for any work on a device: a worker is a process with one thread. Two
@@ -43,7 +43,7 @@ ROWS = 256
 
 
 def write_work(folder: Path, partitions: int, size: int) -> Path:
-    """Write videos of so many partitions in all, a tiny backbone, and the job."""
+    """Write videos of `partitions` partitions in all, a tiny backbone, and the job; return the job file."""
     (folder / "videos").mkdir(parents=True)
     for number in range(max(1, partitions // 2)):
         write(folder / "videos" / f"video{number}.mp4", min(2, partitions) * ROWS * 8, width=64)
@@ -59,7 +59,7 @@ def alone(job: Path) -> None:
 
 
 def first_task(database: Path, begun: float) -> float:
-    """Seconds from a time of day to the beginning of the first task after it, as the server's database has it."""
+    """Return the seconds from a time of day to the start of the first task after it, by the server's database."""
     query = "select min(start_time) from task_run where start_time > ?"
     after = datetime.fromtimestamp(begun, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
@@ -68,7 +68,7 @@ def first_task(database: Path, begun: float) -> float:
 
 
 def start_of_embedded(folder: Path, job: Path) -> dict[str, float]:
-    """Seconds from the command to the first task in an embedded server: on a new database, and on one that is there."""
+    """Return the seconds from a command to the first task in an embedded server, on a new and an existing database."""
     environment = {**os.environ, "PREFECT_HOME": str(folder / "embedded"), "PREFECT_PLUGINS_ENABLED": "false"}
     environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "300"
     environment.pop("PREFECT_API_URL", None)
@@ -95,7 +95,7 @@ def start_workers(team: Team, *names: str) -> None:
 
 
 def start_on_server(team: Team, job: Path) -> dict[str, float]:
-    """Seconds from `prefect deployment run` to the first task, with a worker that waits; and of a plain command."""
+    """Return the seconds from `prefect deployment run` to a waiting worker's first task, and of a plain command."""
     start_workers(team, "waiting")
     begun = time.time()
     team.command("deployment", "run", "extract-features/extract-features", "-p", f"config={job}")
@@ -143,7 +143,7 @@ def extractor_of(partitions: int) -> Any:
 
 
 def overhead_of_spans(team: Team, partitions: int) -> dict[str, Any]:
-    """Cut many partitions into spans of nothing, a task each: requests before the first, and milliseconds of one."""
+    """Cut many partitions into spans without work, a task each: requests before the first, and milliseconds of one."""
 
     def nothing(span: Span) -> int:
         return len(span)
@@ -173,7 +173,7 @@ def overhead_of_spans(team: Team, partitions: int) -> dict[str, Any]:
 
 
 def database_after(team: Team, job: Path, runs: int) -> dict[str, float]:
-    """Megabytes of the database before and after so many runs of a finished job, and seconds of one run."""
+    """Return megabytes of the database before and after `runs` runs of a finished job, and the seconds of one run."""
 
     def size() -> float:
         return sum(path.stat().st_size for path in team.database.parent.glob("prefect.db*")) / 1e6
@@ -189,7 +189,7 @@ def database_after(team: Team, job: Path, runs: int) -> dict[str, float]:
 
 
 def with_workers(team: Team, job: Path, folder: Path, workers: int) -> dict[str, float]:
-    """Extract anew with so many workers; seconds of the run, and clips per second while all of them compute."""
+    """Extract anew with `workers` workers; return the seconds of the run, and clips per second while all compute."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     names = [f"worker{number}" for number in range(workers)]
@@ -210,7 +210,7 @@ def with_workers(team: Team, job: Path, folder: Path, workers: int) -> dict[str,
 
 
 def two_workers(team: Team, job: Path, rounds: int, folder: Path) -> dict[str, Any]:
-    """One worker and two in turn; all stores compared with that of one process."""
+    """Measure one worker and two in turns, and compare all stores with that of one process."""
     (reference,) = job.parent.glob("features/*/*/*/*.zarr")
     found: dict[str, list[dict[str, float]]] = {"1": [], "2": []}
     for _ in range(rounds):

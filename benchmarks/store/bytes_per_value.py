@@ -26,7 +26,7 @@ from vadprobe.store.writing.shard_writer import encode_shard
 Draw = Callable[[np.random.Generator, tuple[int, int, int]], np.ndarray]
 
 RAW = {"bfloat16": 2, "float16": 2, "float32": 4}
-"""Bytes of a value that is not compressed."""
+"""Bytes of an uncompressed value, by dtype."""
 
 OURS = "store"
 CARRIED = "carrier, zstd 3, byte shuffle"
@@ -34,22 +34,22 @@ RATED = "Student t, 4 degrees"
 
 
 def normal(generator: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
-    """Standard normal: the case without tails."""
+    """Draw standard normal values, the case without tails."""
     return generator.standard_normal(shape)
 
 
 def student(freedom: int) -> Draw:
-    """Student's t with few degrees of freedom: heavy tails in every channel."""
+    """Return a function that draws Student's t with few degrees of freedom: heavy tails in every channel."""
     return lambda generator, shape: generator.standard_t(freedom, shape)
 
 
 def outliers(generator: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
-    """Normal, and one value in a thousand a hundred times as large."""
+    """Draw normal values, of which one in a thousand is a hundred times as large."""
     return generator.standard_normal(shape) * np.where(generator.random(shape) < 1e-3, 100, 1)
 
 
 def neighbours(generator: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
-    """Rows that follow each other correlate by 0.95, as clips of one video; channels have scales of their own."""
+    """Draw rows that correlate by 0.95 with the next, as clips of one video; channels have scales of their own."""
     values = generator.standard_t(4, shape)
     for row in range(1, len(values)):
         values[row] = 0.95 * values[row - 1] + np.sqrt(1 - 0.95**2) * values[row]
@@ -67,19 +67,19 @@ DISTRIBUTIONS: dict[str, Draw] = {
 
 @dataclass(frozen=True)
 class Codec:
-    """A way to make bytes of a chunk, and the bytes of a chunk again."""
+    """A codec: a function from a chunk to encoded bytes, and one from those to the bytes of the chunk."""
 
     encode: Callable[[np.ndarray], bytes]
     decode: Callable[[bytes], bytes]
 
 
 def by_blosc(name: str, level: int, shuffle: int) -> Codec:
-    """Blosc on the values' own width."""
+    """Return Blosc on the values' own width."""
     return Codec(lambda chunk: blosc.compress(chunk, name.encode(), level, shuffle), blosc.decompress)
 
 
 def by_gzip(shuffled: bool) -> Codec:
-    """Gzip at level 4, as HDF5 has it by default, with or without its byte shuffle."""
+    """Return gzip at level 4, as HDF5 has it by default, with or without its byte shuffle."""
 
     def encode(chunk: np.ndarray) -> bytes:
         content = Shuffle(chunk.itemsize).encode(chunk).tobytes() if shuffled else chunk.tobytes()
@@ -103,7 +103,7 @@ CODECS = {
 
 
 def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
-    """Values in the store's carrier, rounded to nearest, ties to even."""
+    """Return values in the store's carrier, rounded to nearest, ties to even."""
     if dtype != "bfloat16":
         return values.astype(storage_dtype(dtype))
     bits = values.astype(np.float32).view(np.uint32)
@@ -111,13 +111,13 @@ def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def narrow(values: np.ndarray, dtype: str) -> np.ndarray:
-    """The bits of values, as wide as the values are: what others store."""
+    """Return the bits of values, as wide as the values are, which is what others store."""
     bits = values.view(np.uint16 if dtype == "float16" else np.uint32)
     return (bits >> 16).astype(np.uint16) if dtype == "bfloat16" else bits
 
 
 def shard_bytes(values: np.ndarray, dtype: str) -> int:
-    """Bytes of the store's shards of (clips, parts, width) values, which are decoded and compared."""
+    """Return the bytes of the store's shards of (clips, parts, width) values, after decoding and comparing them."""
     n_clips, n_parts, width = values.shape
     dims, rows = ("clip", "layer", "hidden"), PARTITION_ROWS
     array = ArraySpec("hidden_states", dims, values.shape, (rows, n_parts, width), (rows, 1, width), "")
@@ -135,7 +135,7 @@ def shard_bytes(values: np.ndarray, dtype: str) -> int:
 
 
 def codec_bytes(bits: np.ndarray, codec: Codec) -> tuple[int, float, float]:
-    """Bytes of all chunks, each of which is decoded and compared; values per second of encoding and decoding."""
+    """Return the bytes of all chunks, each decoded and compared, and the values encoded and decoded per second."""
     total, encoding, decoding = 0, 0.0, 0.0
     for start in range(0, len(bits), PARTITION_ROWS):
         for part in range(bits.shape[1]):
@@ -157,14 +157,14 @@ def check(found: np.ndarray, wanted: np.ndarray) -> None:
 
 
 def entropy_bytes(bits: np.ndarray) -> float:
-    """Entropy of single values of two bytes, in bytes."""
+    """Return the entropy of single values of two bytes, in bytes."""
     counts = np.bincount(bits.reshape(-1), minlength=1)
     frequencies = counts[counts > 0] / bits.size
     return float(-(frequencies * np.log2(frequencies)).sum() / 8)
 
 
 def measure_one(values: np.ndarray, dtype: str) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """Bytes per value by codec, and the values per second that each encodes and decodes."""
+    """Return the bytes per value by codec, and the values per second that each encodes and decodes."""
     bits, ours = narrow(values, dtype), compression(dtype)
     shuffle = blosc.BITSHUFFLE if ours.shuffle == "bitshuffle" else blosc.SHUFFLE
     sizes = {OURS: shard_bytes(values, dtype) / values.size, "raw": float(RAW[dtype])}
@@ -181,7 +181,7 @@ def measure_one(values: np.ndarray, dtype: str) -> tuple[dict[str, float], dict[
 
 
 def measure(sizes: argparse.Namespace) -> dict[str, Any]:
-    """Bytes per value by kind of chunk, dtype, distribution and codec; rates of heads of one distribution."""
+    """Measure bytes per value by kind of chunk, dtype, distribution and codec; rates for heads of one distribution."""
     shapes = {
         f"heads of {sizes.head_dim}": (sizes.clips, sizes.heads, sizes.head_dim),
         f"hidden states of {sizes.hidden}": (sizes.clips, sizes.layers, sizes.hidden),
@@ -199,7 +199,7 @@ def measure(sizes: argparse.Namespace) -> dict[str, Any]:
 
 
 def tables(found: dict[str, Any]) -> str:
-    """The figures as text: a table for each kind of chunk and dtype, the least of each column starred, then rates."""
+    """Return the figures as text: a table per kind of chunk and dtype, the least of each column starred; then rates."""
     lines = ["bytes per value; * is the least of a column"]
     for kind, by_dtype in found["bytes"].items():
         for dtype, by_name in by_dtype.items():

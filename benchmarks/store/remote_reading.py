@@ -60,7 +60,7 @@ def by_files(url: Any, wanted: Pattern, sizes: argparse.Namespace) -> np.ndarray
 
 
 def measured(faults: Faults, action: Callable[[], np.ndarray]) -> dict[str, float]:
-    """Requests, bytes and seconds."""
+    """Return requests, bytes and seconds of an action."""
     faults.reset()
     start = time.perf_counter()
     action()

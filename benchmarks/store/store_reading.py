@@ -3,10 +3,10 @@
 Run `python -m benchmarks.store.store_reading`. Every format holds the same bfloat16 values, (clip, block, head,
 head_dim), and every read returns them as float32. Every case runs in a process of its own. Files and stores are opened
 before the clock; formats of one file per video, and np.memmap, open their files while they read. Cold: after a sync,
-every file is dropped from the page cache (posix_fadvise DONTNEED; the disk's own cache is not); what was then fetched
-from the disk is shown. Cold is the best of three, warm the best of five. The store of many rows is made of hard links
-to the shards, which share their cached pages: its cold seconds are the sum over passes of as many rows as there are
-different clips, with everything dropped before each, and a peer reads its files again in each pass.
+every file is dropped from the page cache (posix_fadvise DONTNEED; the disk's own cache is not); the bytes then fetched
+from the disk are shown. Cold is the best of three, warm the best of five. The store of many rows is made of hard links
+to the shards, which share their cached pages. So its cold seconds are a sum over passes: each pass covers as many rows
+as there are different clips, everything is dropped before it, and a peer reads its files again in it.
 """
 
 import argparse
@@ -70,13 +70,13 @@ MANY = (OURS, COMPACTED, ".pt per video", "np.memmap", "HDF5, same chunks, raw",
 
 
 def make_format(name: str, sizes: argparse.Namespace) -> Format:
-    """A format in its folder."""
+    """Return a format in its folder."""
     folder = sizes.folder / "".join(letter if letter.isalnum() else "-" for letter in name)
     return (Compacted if name == COMPACTED else FORMATS[name])(folder, sizes)
 
 
 def timed(action: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds on the wall, and the result."""
+    """Return the seconds by the clock, and the result."""
     start = time.perf_counter()
     result = action()
     return time.perf_counter() - start, result
@@ -93,12 +93,12 @@ def evict(folder: Path) -> None:
 
 
 def peak_bytes() -> int:
-    """The most memory this process has held."""
+    """Return the most bytes of memory that this process has held."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def disk_bytes() -> int:
-    """Bytes this process has fetched from the disk."""
+    """Return the bytes that this process has fetched from the disk."""
     lines = Path("/proc/self/io").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("read_bytes"))
 
@@ -109,7 +109,7 @@ def folder_of(files: Format) -> Path:
 
 
 def case_write(name: str, sizes: argparse.Namespace) -> dict[str, Any]:
-    """Seconds to write everything and sync it, making the values not included."""
+    """Measure the seconds to write everything and sync it, without making the values."""
     files, seconds = make_format(name, sizes), 0.0
     for partition in range(sizes.clips // PARTITION_ROWS):
         values = make_values(sizes, partition)
@@ -122,7 +122,7 @@ def case_write(name: str, sizes: argparse.Namespace) -> dict[str, Any]:
 
 
 def case_read(name: str, sizes: argparse.Namespace, wanted: Pattern) -> dict[str, Any]:
-    """Seconds of one pattern, cold and warm."""
+    """Measure the seconds of one pattern, cold and warm."""
     files = make_format(name, sizes)
     opening = timed(files.open)[0]
     baseline = peak_bytes()
@@ -142,7 +142,7 @@ def case_read(name: str, sizes: argparse.Namespace, wanted: Pattern) -> dict[str
 
 
 def case_many(name: str, sizes: argparse.Namespace, repeats: int) -> dict[str, Any]:
-    """Five heads of all rows of a store that holds the clips `repeats` times; see the head of this file."""
+    """Measure five heads of all rows of a store that holds the clips `repeats` times; see the head of this file."""
     many = argparse.Namespace(**vars(sizes))
     files = make_format(name, many)
     five, base = patterns(sizes)["five heads, all rows"].heads, sizes.clips
@@ -160,7 +160,7 @@ def case_many(name: str, sizes: argparse.Namespace, repeats: int) -> dict[str, A
         for number in range(repeats):
             fill(number)
 
-    if isinstance(files, Compacted):  # it has no cached pages in common with anything, so one pass is cold throughout
+    if isinstance(files, Compacted):  # it shares no cached pages with other files, so a single pass is cold throughout
 
         def fill_all() -> None:
             result[...] = files.read(Pattern(np.arange(base * repeats), five))
@@ -202,7 +202,7 @@ def case_links(sizes: argparse.Namespace, repeats: int) -> dict[str, Any]:
 
 
 def case_limits(sizes: argparse.Namespace) -> dict[str, Any]:
-    """By pattern: copying the result in memory, and widening its bits; and the codec on one partition, encoding."""
+    """Measure, by pattern, copying the result and widening its bits; and the codec on one partition, encoding."""
     import google_crc32c  # noqa: PLC0415
     from numcodecs import blosc  # noqa: PLC0415
 
@@ -264,7 +264,7 @@ def run_here(sizes: argparse.Namespace) -> None:
 
 
 def line(name: str, found: dict[str, Any], ours: dict[str, Any]) -> str:
-    """One row of a table: seconds, and how many times ours; less than 1 means that the peer wins."""
+    """Return one row of a table: seconds, and how many times ours; less than 1 means that the peer wins."""
     cold, warm = found["cold"] / ours["cold"], found["warm"] / ours["warm"]
     wins = [word for word, ratio in (("cold", cold), ("warm", warm)) if ratio < 1]
     disk = f"{found['disk'] / 2**20:8.1f}" if "disk" in found else " " * 8
@@ -276,7 +276,7 @@ def line(name: str, found: dict[str, Any], ours: dict[str, Any]) -> str:
 
 
 def run_all(sizes: argparse.Namespace) -> dict[str, Any]:
-    """Every case, with its table printed as soon as it is there."""
+    """Run every case, and print each table as soon as it is measured."""
     here = [name for name, kind in FORMATS.items() if all(importlib.util.find_spec(need) for need in kind.needs)]
     for name in FORMATS.keys() - set(here):
         print(f"skipped: {name} ({', '.join(FORMATS[name].needs)} not installed)")

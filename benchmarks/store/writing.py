@@ -1,9 +1,9 @@
-"""Writing a store beside its codec, and what each guarantee costs: `python -m benchmarks.store.writing`.
+"""Writing a store beside its codec, and the cost of each guarantee: `python -m benchmarks.store.writing`.
 
 All values are bfloat16 in float32, the heads of every clip. "Codec" compresses the inner chunks as they lie in the
 shard and keeps the bytes: no copy, no check, no file. Seconds are processor time, user and system, the fastest of the
-repeats, taken in turns; seconds by the clock stand beside them, where the disk's part shows. The parts are measured by
-the same functions that the writer calls, each alone.
+repeats, taken in turns; seconds by the clock stand beside them and include the disk. The parts are measured with the
+functions that the writer calls, each alone.
 """
 
 import argparse
@@ -38,13 +38,13 @@ def taken(action: Callable[[], object]) -> tuple[float, float]:
 
 
 def compress(chunk: np.ndarray) -> bytes:
-    """Return a chunk as the codec alone makes it."""
+    """Return a chunk compressed by the codec alone."""
     body: bytes = blosc.compress(chunk, SETTINGS.cname.encode(), SETTINGS.clevel, blosc.BITSHUFFLE, typesize=4)
     return body
 
 
 class Parts:
-    """The parts of writing one partition, each alone; what one needs of the one before is made beforehand."""
+    """The parts of writing one partition, each alone; the input of each part is made beforehand."""
 
     def __init__(self, array: ArraySpec, values: np.ndarray, folder: Path) -> None:
         self.array, self.values, self.folder = array, values, folder

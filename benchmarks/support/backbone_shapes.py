@@ -1,7 +1,7 @@
 """Backbones of chosen shapes with random-normal weights: the real classes, at the sizes of the real checkpoints.
 
-The small files are those of a tiny checkpoint with other sizes put in, so that the project's own code describes the
-backbone; the weights are drawn on the device and never written.
+The small files are those of a tiny checkpoint with other sizes, so that the project's own code describes the backbone;
+the weights are drawn on the device and never written.
 """
 
 import json
@@ -125,11 +125,11 @@ SHAPES: Mapping[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
-"""By name: the family, and what differs from its tiny backbone."""
+"""Shapes by name: the family, and the settings that differ from its tiny backbone."""
 
 
 def small_files(name: str, folder: Path) -> Path:
-    """Configuration and tokenizer of a shape, without weights."""
+    """Write configuration and tokenizer of a shape, without weights; return the folder."""
     family, sizes = SHAPES[name]
     tiny = make_tiny_backbone(folder / "tiny" / family, family)
     path = folder / name
@@ -149,14 +149,14 @@ def small_files(name: str, folder: Path) -> Path:
 
 
 def describe_shape(name: str, folder: Path, dtype: str, frame_size: tuple[int, int] | None) -> Description:
-    """A shape as the project describes a checkpoint; only Qwen takes a frame size."""
+    """Describe a shape as the project describes a checkpoint; only Qwen takes a frame size."""
     path = small_files(name, folder)
     size = frame_size if SHAPES[name][0] == "qwen2_5_vl" else None
     return describe(BackboneConfig(key=name, path=str(path), dtype=dtype, frame_size=size), path)
 
 
 def make_backbone(description: Description, device: torch.device | str, compiled: bool = False) -> Backbone:
-    """The model of a shape with random-normal weights, drawn on the device; "meta" has shapes only."""
+    """Return the model of a shape with random-normal weights, drawn on the device; "meta" has shapes only."""
     place = torch.device(device)
     config = AutoConfig.from_pretrained(description.source)
     torch.manual_seed(0)

@@ -20,7 +20,7 @@ class Files(Format):
         return int(self.sizes.video_clips)
 
     def name(self, number: int) -> Path:
-        """The file of a number."""
+        """Return the path of file `number`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / f"{number}{self.suffix}"
 
@@ -35,11 +35,11 @@ class Files(Format):
         raise NotImplementedError
 
     def load(self, number: int) -> Any:
-        """An array of a file's values or bits, in memory or not."""
+        """Return an array of a file's values or bits, in memory or not."""
         raise NotImplementedError
 
     def to_float32(self, found: Any) -> np.ndarray:
-        """Values of what indexing `load` returned."""
+        """Return the float32 values of what indexing the result of `load` gave."""
         return widen(np.asarray(found))
 
     def read(self, wanted: Pattern) -> np.ndarray:
@@ -61,7 +61,7 @@ class Files(Format):
 
 
 class NumpyPerVideo(Files):
-    """np.save, np.load."""
+    """A .npy file for each video, by np.save and np.load."""
 
     suffix = ".npy"
 
@@ -73,7 +73,7 @@ class NumpyPerVideo(Files):
 
 
 class TorchPerVideo(Files):
-    """torch.save, torch.load."""
+    """A .pt file for each video, by torch.save and torch.load."""
 
     needs = ("torch",)
     suffix = ".pt"
@@ -94,13 +94,13 @@ class TorchPerVideo(Files):
 
 
 class TorchMapped(TorchPerVideo):
-    """torch.save, torch.load with mmap=True."""
+    """The same, by torch.load with mmap=True."""
 
     memory_map = True
 
 
 class MemoryMap(Files):
-    """One np.memmap of everything."""
+    """One np.memmap of all values."""
 
     suffix = ".raw"
 
@@ -194,7 +194,7 @@ class Parquet(Format):
     """A column of fixed-size lists for each head, row groups of 256 rows."""
 
     def column(self, block: int, head: int) -> str:
-        """A head's name."""
+        """Return the name of a head's column."""
         return f"{block}.{head}"
 
     def write(self, partition: int, values: np.ndarray) -> None:

@@ -1,7 +1,8 @@
-"""Features with a planted signal: which heads and layers tell anomalous clips apart is known, all else is noise.
+"""Features with a planted signal: it is known which heads and layers tell the classes apart; all else is noise.
 
-Heads are of four kinds. A *robust* head's class means differ under every prompt; an *unstable* one's under one prompt
-alone; in a *covariance-only* head the anomalous class has another variance and the same mean; the rest is *null*.
+Heads are of four kinds. The class means of a *robust* head differ under every prompt, those of an *unstable* head under
+one prompt only. In a *covariance-only* head the classes have different variances and the same mean. All other heads are
+*null*.
 """
 
 from collections.abc import Sequence
@@ -22,19 +23,19 @@ class Planting:
     Attributes:
         n_layers, n_heads, head_dim, hidden_size: shape of the backbone.
         prompts: keys of the prompts.
-        robust, unstable, covariance: how many heads of these kinds; no head is of two.
+        robust, unstable, covariance: numbers of heads of these kinds; no head is of two kinds.
         strength: distance of the class means of a robust head, in deviations, along a random direction.
-        prompt_spread: how much that differs between prompts, as a share: uniform in strength * (1 - s, 1 + s).
-        unstable_strength: of an unstable head under the prompt that it is informative under.
+        prompt_spread: s, so that a prompt's distance is uniform in strength * (1 - s, 1 + s).
+        unstable_strength: distance of the class means of an unstable head under its one informative prompt.
         covariance_ratio: deviation of the anomalous class over that of the normal class in a covariance-only head.
         layers: informative layers of the hidden states, 1 to `n_layers`.
         layer_strength: distance of the class means of these layers; None for `strength`.
-        overlap: share of anomalous videos that show nothing anywhere.
+        overlap: share of anomalous videos without any signal.
         cluster: deviation of a random offset of each video, shared by its clips and the prompts.
         shared: share of the noise's variance that is the same under every prompt, in [0, 1].
         tails: degrees of freedom of a multivariate t distribution of the noise, above 2; None for a normal one.
         massive: dimensions of each head and layer with a large mean and deviation.
-        seed: of all of it.
+        seed: seed of all random numbers.
     """
 
     n_layers: int = 28
@@ -61,7 +62,7 @@ class Planting:
 
 @dataclass(frozen=True)
 class Truth:
-    """Places of the signal. `unstable` names for each prompt the heads that are informative under it alone."""
+    """Heads and layers with a signal. `unstable` has, for each prompt, the heads that are informative only under it."""
 
     robust: tuple[Head, ...]
     unstable: dict[str, tuple[Head, ...]] = field(hash=False)
@@ -70,7 +71,7 @@ class Truth:
 
 
 class PlantedSignal:
-    """Draws features with the signal of a planting; every draw depends on its own numbers and the seed alone."""
+    """Draws features with the signal of a planting; a draw depends only on its own numbers and the seed."""
 
     def __init__(self, planting: Planting) -> None:
         self.planting = planting
@@ -120,7 +121,7 @@ class PlantedSignal:
         return shifts
 
     def shows(self, labels: np.ndarray) -> np.ndarray:
-        """(n,) bool: which videos of these labels show their anomaly; the share `overlap` of them does not."""
+        """Return (n,) bool: which videos of these labels show their anomaly; the share `overlap` of them does not."""
         anomalous = np.flatnonzero(labels)
         hidden = self._generator(3).permutation(anomalous)[: round(self.planting.overlap * len(anomalous))]
         shows = np.asarray(labels, dtype=bool).copy()
@@ -128,11 +129,11 @@ class PlantedSignal:
         return shows
 
     def head_noise(self, n: int, prompt: int, stream: Sequence[int], layers: Sequence[int]) -> np.ndarray:
-        """(n, len(layers), H, d) float32 noise. `stream` are numbers that name a draw: others are independent."""
+        """Return (n, len(layers), H, d) float32 noise; draws with other numbers in `stream` are independent."""
         return self._noise((n, len(layers), *self._shape[1:]), prompt, stream)
 
     def hidden_noise(self, n: int, prompt: int, stream: Sequence[int], layers: Sequence[int]) -> np.ndarray:
-        """(n, len(layers), hidden) float32 noise."""
+        """Return (n, len(layers), hidden) float32 noise."""
         return self._noise((n, len(layers), self.planting.hidden_size), prompt, [*stream, 1])
 
     def heads(
@@ -144,15 +145,15 @@ class PlantedSignal:
         videos: np.ndarray,
         layers: Sequence[int],
     ) -> np.ndarray:
-        """Head outputs of some clips under one prompt.
+        """Return head outputs of some clips under one prompt.
 
         Args:
-            noise: of `head_noise`; it is changed.
-            prompt: its position.
+            noise: the result of `head_noise`; it is changed.
+            prompt: position of the prompt.
             positive: (n,) bool, anomalous clips; covariance-only heads differ in all of them.
-            shows: (n,) bool, those whose means are shifted.
-            videos: (n,) number of each clip's video.
-            layers: which of the blocks, from 0.
+            shows: (n,) bool, clips whose means are shifted.
+            videos: (n,) int, number of each clip's video.
+            layers: blocks, from 0.
 
         Returns:
             (n, len(layers), H, d) float32.
@@ -166,13 +167,13 @@ class PlantedSignal:
     def hidden_states(
         self, noise: np.ndarray, shows: np.ndarray, videos: np.ndarray, layers: Sequence[int]
     ) -> np.ndarray:
-        """Hidden states of some clips and layers, (n, len(layers), hidden) float32; `noise` is changed."""
+        """Return hidden states of some clips and layers, (n, len(layers), hidden) float32; `noise` is changed."""
         self._add_offsets(noise, videos, (6, list(layers)))
         noise[shows] += self._layer_shifts[list(layers)]
         return self._with_massive(noise, 7, layers)
 
     def _noise(self, shape: tuple[int, ...], prompt: int, stream: Sequence[int]) -> np.ndarray:
-        """Noise of unit deviation; a part of it is the same under every prompt."""
+        """Return noise of unit deviation; a part of it is the same under every prompt."""
         planting = self.planting
         values = self._one_noise(shape, self._generator(8, prompt, *stream))
         if planting.shared > 0:
@@ -208,7 +209,7 @@ class PlantedSignal:
 
 
 def planted_labels(n_videos: int, anomalous: float, seed: int) -> np.ndarray:
-    """(n_videos,) int64: `round(anomalous * n_videos)` ones at random places."""
+    """Return labels (n_videos,) int64: `round(anomalous * n_videos)` ones at random places."""
     labels = np.zeros(n_videos, dtype=np.int64)
     labels[np.random.default_rng([seed, 10]).permutation(n_videos)[: round(anomalous * n_videos)]] = 1
     return labels
@@ -216,8 +217,10 @@ def planted_labels(n_videos: int, anomalous: float, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class PlantedSample:
-    """A sample of videos with known labels (n,) int64 and videos `groups` (n,) int64, whose features are drawn by
-    prompt, one at a time."""
+    """A sample of videos, whose features are drawn one prompt at a time.
+
+    `labels` (n,) int64 are the classes of the rows, `groups` (n,) int64 the numbers of their videos.
+    """
 
     signal: PlantedSignal
     labels: np.ndarray
@@ -229,14 +232,14 @@ class PlantedSample:
     def of(
         cls, planting: Planting, n_videos: int, clips_per_video: int = 1, anomalous: float = 0.5, draw: int = 0
     ) -> "PlantedSample":
-        """Arguments as those of `planted_heads`."""
+        """Return a sample; arguments as of `planted_heads`."""
         signal = PlantedSignal(planting)
         of_video = planted_labels(n_videos, anomalous, draw)
         groups = np.repeat(np.arange(n_videos), clips_per_video)
         return cls(signal, of_video[groups], groups, signal.shows(of_video)[groups], draw)
 
     def heads(self, prompt: str) -> np.ndarray:
-        """Head outputs (L, H, n, d) float32 under one prompt."""
+        """Return head outputs (L, H, n, d) float32 under one prompt."""
         planting = self.signal.planting
         number, n_videos = planting.prompts.index(prompt), int(self.groups[-1]) + 1
         noise = self.signal.head_noise(len(self.groups), number, [self.draw, n_videos], range(planting.n_layers))
@@ -250,17 +253,17 @@ class PlantedSample:
 def planted_heads(
     planting: Planting, n_videos: int, *, clips_per_video: int = 1, anomalous: float = 0.5, draw: int = 0
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, Truth]:
-    """Head outputs in memory, for kernels.
+    """Return head outputs in memory, for kernels.
 
     Args:
         planting: what is planted.
-        n_videos: videos; the clips of an anomalous one are all anomalous.
-        clips_per_video: rows of each.
+        n_videos: number of videos; all clips of an anomalous video are anomalous.
+        clips_per_video: number of rows of each video.
         anomalous: share of anomalous videos.
-        draw: another number is another sample of videos with the same heads planted.
+        draw: number of the sample; another number gives other videos with the same planted heads.
 
     Returns:
-        Prompt to features (L, H, n, d) float32; labels (n,) int64; the video of each row (n,) int64; the truth.
+        Features (L, H, n, d) float32 by prompt; labels (n,) int64; the video of each row (n,) int64; the truth.
     """
     sample = PlantedSample.of(planting, n_videos, clips_per_video, anomalous, draw)
     features = {prompt: sample.heads(prompt) for prompt in planting.prompts}

@@ -65,14 +65,14 @@ def write_planted_stores(
     Args:
         root: `root/features` is the stores' root, `root/manifest` the manifest.
         planting: what is planted.
-        n_videos, clips_per_video: of clips of 24 frames.
-        anomalous: share of anomalous videos, over all splits alike.
-        positive_share: share of an anomalous video's clips, from its middle, that are in the anomalous interval.
-        layers, heads: what the stores hold; None for all.
-        repeat: use one random partition of noise over and over, its rows in another order: much faster, and rows are
-            no longer independent.
+        n_videos, clips_per_video: numbers of videos, and of clips of 24 frames in each.
+        anomalous: share of anomalous videos, equal in all splits.
+        positive_share: share of an anomalous video's clips that are in the anomalous interval, in its middle.
+        layers, heads: layers and heads that the stores hold; None for all.
+        repeat: use one random partition of noise again and again, with its rows in other orders: much faster, but rows
+            are no longer independent.
         failed: rows that are written as failed.
-        name: of the data set.
+        name: name of the data set.
     """
     signal = PlantedSignal(planting)
     of_video = planted_labels(n_videos, anomalous, planting.seed)
@@ -116,7 +116,7 @@ def write_planted_stores(
 
 
 class _Partitions:
-    """Draws the partitions of one prompt; what the store does not hold is not drawn."""
+    """Draws the partitions of one prompt, without the layers and heads that the store does not hold."""
 
     def __init__(
         self, signal: PlantedSignal, prompt: int, spec: FeatureSpec, contents: StoredParts, repeat: bool
@@ -129,14 +129,14 @@ class _Partitions:
         self._repeated: tuple[np.ndarray, np.ndarray] | None = None
 
     def partition(self, number: int, positive: np.ndarray, shows: np.ndarray, videos: np.ndarray) -> PartitionData:
-        """The features of one partition."""
+        """Return the features of one partition."""
         hidden, heads = self._noise(number, len(positive))
         data = PartitionData.empty(self._spec, len(positive))
         data.hidden_states[:, self._layers] = self._signal.hidden_states(hidden, shows, videos, self._layers)
         data.head_outputs[:, self._blocks] = self._signal.heads(
             heads, self._prompt, positive, shows, videos, self._blocks
         )
-        # A model that is asked answers a little better than chance.
+        # the answers are a little better than chance, as a real model's are
         data.answer_logits[:] = np.random.default_rng([self._signal.planting.seed, 11, number]).normal(
             np.stack([shows, ~shows], axis=1).astype(np.float64)
         )
@@ -176,7 +176,7 @@ def _dataset(name: str, labels: np.ndarray, clips_per_video: int, positive_share
 
 
 def _anomaly(clips_per_video: int, positive_share: float) -> tuple[int, int]:
-    """Clips `[first, stop)` of an anomalous video that are anomalous, one at least."""
+    """Return the clips `[first, stop)` of an anomalous video that are anomalous, at least one."""
     count = max(1, round(positive_share * clips_per_video))
     first = (clips_per_video - count) // 2
     return first, first + count

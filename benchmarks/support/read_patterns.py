@@ -1,4 +1,4 @@
-"""Values that every format holds, reads that every format does, and what a format is."""
+"""The values that every format holds, the patterns in which it is read, and the base class of formats."""
 
 import argparse
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ Heads = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Pattern:
-    """Parts that are read: rows, and the heads of each; None for all."""
+    """Parts to read: rows, and heads of each row; None for all heads."""
 
     rows: np.ndarray
     heads: Heads | None
 
 
 def patterns(sizes: argparse.Namespace) -> dict[str, Pattern]:
-    """The five reads of every format."""
+    """Return the five patterns that every format reads."""
     generator = np.random.default_rng(1)
     every = np.arange(sizes.clips)
     grid = [(block, head) for block in range(sizes.blocks) for head in range(sizes.heads)]
@@ -37,7 +37,7 @@ def patterns(sizes: argparse.Namespace) -> dict[str, Pattern]:
 
 
 def make_values(sizes: argparse.Namespace, partition: int) -> np.ndarray:
-    """Heavy-tailed float32 values of a partition, the low 16 bits zero: (256, blocks, heads, head_dim)."""
+    """Return heavy-tailed float32 values of a partition, (256, blocks, heads, head_dim), the low 16 bits zero."""
     generator = np.random.default_rng(partition)
     shape = (PARTITION_ROWS, sizes.blocks, sizes.heads, sizes.head_dim)
     values = generator.standard_t(4, size=shape).astype(np.float32)
@@ -45,12 +45,12 @@ def make_values(sizes: argparse.Namespace, partition: int) -> np.ndarray:
 
 
 def narrow(values: np.ndarray) -> np.ndarray:
-    """The bfloat16 bits of carried values, uint16."""
+    """Return the bfloat16 bits of carried values, uint16."""
     return (values.view(np.uint32) >> 16).astype(np.uint16)
 
 
 def widen(bits: np.ndarray) -> np.ndarray:
-    """The float32 values of bfloat16 bits."""
+    """Return the float32 values of bfloat16 bits."""
     wide = bits.astype(np.uint32)
     wide <<= 16
     return wide.view(np.float32)
@@ -73,8 +73,8 @@ class Format:
         """Finish after the last partition."""
 
     def open(self) -> None:
-        """Do what a user does once."""
+        """Open the files, as a user does once before reading."""
 
     def read(self, wanted: Pattern) -> np.ndarray:
-        """(n, blocks, heads, head_dim), or (n, k, head_dim) for k heads."""
+        """Read the parts of a pattern: (n, blocks, heads, head_dim), or (n, k, head_dim) for k heads."""
         raise NotImplementedError

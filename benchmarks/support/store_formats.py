@@ -18,12 +18,12 @@ from vadprobe.store.writing.writer import PartitionData, plan
 
 
 class Direct(Format):
-    """The store, by FeatureStore."""
+    """The store, read by FeatureStore."""
 
     prefix = "store"
 
     def path(self, n_clips: int) -> tuple[Path, FeatureSpec, ClipTable]:
-        """Return the place of the store of so many clips, and what it is planned for."""
+        """Return the path of the store of `n_clips` clips, its specification and its clip table."""
         sampling = Sampling("segment", 24, 8)
         count, frames = self.sizes.video_clips, 24 * self.sizes.video_clips
         videos = [Video(f"{n}", f"{n}.mp4", frames, 25.0) for n in range(n_clips // count)]
@@ -57,13 +57,13 @@ class Direct(Format):
 
 
 class Compacted(Direct):
-    """Five heads of the store of many rows, by 'vadprobe compact'."""
+    """Five heads of the store of many rows, copied by 'vadprobe compact'."""
 
     prefix = "compact"
 
 
 class ByZarr(Direct):
-    """The same store, by zarr-python."""
+    """The same store, read by zarr-python."""
 
     def open(self) -> None:
         import zarr  # noqa: PLC0415
@@ -82,7 +82,7 @@ class ByZarr(Direct):
 
 
 class ByTensorstore(Direct):
-    """The same store, by tensorstore."""
+    """The same store, read by tensorstore."""
 
     needs = ("tensorstore",)
 

@@ -16,15 +16,15 @@ def timed(
     began: Callable[[str], None] = lambda _: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[None]:
-    """Count the seconds of a function of a module or class under a label, as all code calls it.
+    """Count the seconds of all calls of a function of a module or class inside, under a label.
 
     Args:
         owner: the module or class.
-        name: of the function in it.
-        seconds: gets the seconds, added up.
+        name: name of the function in it.
+        seconds: dictionary to which the seconds are added.
         label: key in `seconds`; by default the name.
         began: called with the label when a call begins.
-        clock: gives seconds.
+        clock: function that returns seconds.
     """
     function: Callable[..., Any] = getattr(owner, name)
     label = label or name

@@ -24,11 +24,12 @@ _FPS = {"ucf-crime": 30.0, "xd-violence": 24.0}
 
 
 def true_set(name: str, folder: Path | None) -> tuple[Dataset, bool]:
-    """Return a set with frame counts for every video, and whether its test videos are the real ones.
+    """Return a set with frame counts for every video, and True if its test videos are the real ones.
 
     Args:
         name: "ucf-crime" or "xd-violence".
-        folder: the folder with a folder of annotation files for each set; None, or without this set, for drawn ones.
+        folder: the folder with a folder of annotation files for each set; if None, or without this set, lengths are
+            drawn.
     """
     generator = np.random.default_rng(0)
     is_real = folder is not None and (folder / name).is_dir()
@@ -47,8 +48,8 @@ def true_set(name: str, folder: Path | None) -> tuple[Dataset, bool]:
 def of_size(dataset: Dataset, factor: float, n_train: int) -> Dataset:
     """Return the set with `factor` times as many test videos and `n_train` training ones, half of them anomalous.
 
-    A tenth of the test videos becomes the validation split first. A factor below one draws videos of each class and
-    split, one at least; one above is a whole number and repeats them under other names.
+    First, a tenth of the test videos becomes the validation split. A factor below 1 draws videos of each class and
+    split, at least one; a factor above 1 must be whole, and repeats the videos under other names.
     """
     held = hold_out(dataset, (), 0.1, 0)
     kept: list[Video] = [

@@ -1,7 +1,7 @@
-"""Workspaces with planted stores for a data set of any size: calibration videos full, segments full or in parts.
+"""Workspaces with planted stores for a data set of any size: calibration videos whole, segments whole or in parts.
 
-Calibration videos are stored under five prompts. Segments of 24 frames are stored under the first, whole or with the
-planted heads and layers alone; under the other prompts, where they are asked for, with the planted heads alone.
+Calibration videos are stored under five prompts. Segments of 24 frames are stored under the first prompt, whole or with
+only the planted heads and layers; under further prompts, where asked for, with only the planted heads.
 """
 
 import json
@@ -69,7 +69,7 @@ def write_case(folder: Path, dataset: Dataset, planting: Planting, whole: bool =
         dataset: its videos, all of them with frame counts.
         planting: what is planted; its prompts are `PROMPTS`.
         whole: store every head and layer of the segments under the first prompt.
-        prompts: how many of the prompts segments are stored under.
+        prompts: number of prompts under which segments are stored.
     """
     write_manifest(dataset, folder / "manifest")
     signal = PlantedSignal(planting)
@@ -88,7 +88,7 @@ def write_case(folder: Path, dataset: Dataset, planting: Planting, whole: bool =
 
 
 def _informative(signal: PlantedSignal, number: int) -> tuple[Head, ...]:
-    """Return the heads that tell classes apart under every prompt, and for another than the first, under that alone."""
+    """Return the robust heads, and for a prompt other than the first also its unstable heads."""
     alone = signal.truth.unstable[PROMPTS[number]] if number else ()
     return tuple(sorted({*signal.truth.robust, *alone}))
 
@@ -126,7 +126,7 @@ def write_job(folder: Path, name: str, method: str, fraction: float, resamples: 
 
 
 def _positive(dataset: Dataset, clips: ClipTable) -> np.ndarray:
-    """(n,) bool: clips of which at least half is in an anomalous interval; whole videos that have one."""
+    """Return (n,) bool: clips with at least half of their frames in an anomalous interval; whole videos with one."""
     found = np.zeros(len(clips), dtype=bool)
     for row in range(len(clips)):
         clip = clips.clip(row)
@@ -140,7 +140,7 @@ def _positive(dataset: Dataset, clips: ClipTable) -> np.ndarray:
 
 
 class _Drawing:
-    """Draws partitions of one store into the same arrays; segments have one partition's noise in other orders."""
+    """Draws partitions of one store into the same arrays; all have the noise of one partition, in other orders."""
 
     def __init__(self, signal: PlantedSignal, prompt: int, spec: FeatureSpec, parts: StoredParts) -> None:
         planting = signal.planting

@@ -1,4 +1,4 @@
-"""An event with its generated text, and what explains the events of one video."""
+"""An event with its generated text, and the protocol of explainers of one video's events."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from vadprobe.extract.model.texts.explanations import Explanation
 
 @dataclass(frozen=True)
 class ExplainedEvent:
-    """An event with its generated text; None, with the `reason`, where it was not explained."""
+    """An event with its generated text; where there is none, `explanation` is None and `reason` says why."""
 
     event: Event
     explanation: Explanation | None
@@ -40,19 +40,19 @@ class ExplainedEvent:
 
 
 class EventExplainer(Protocol):
-    """Explains the events of one video while it is detected in, greedily. No score depends on a text."""
+    """Explains the events of one video during its detection, with greedy texts. No score depends on a text."""
 
     def keep(self, segments: Iterable[Segment]) -> Iterable[Segment]:
-        """Return the segments, unchanged; frames that are needed later are kept as they pass."""
+        """Pass the segments on unchanged, and keep the frames that are needed later."""
 
     def take(self, found: ScoredSegment | Event) -> Iterator[ExplainedEvent]:
-        """Take what was found, in its order; yield what is explained now."""
+        """Take a segment or an event, in their order; yield the events that are explained now."""
 
     def finish(self) -> Iterator[ExplainedEvent]:
-        """Yield what is left: the video has ended."""
+        """Yield the remaining events with their texts, as the video has ended."""
 
     def give_up(self, reason: str) -> Iterator[ExplainedEvent]:
-        """Yield what is left without texts, with a reason."""
+        """Yield the remaining events without texts, each with a reason."""
 
 
 class NoExplainer:

@@ -15,12 +15,12 @@ from vadprobe.store.format.sampling import sample_frames
 
 
 class FileExplainer:
-    """Explains the events of a video file, some of them side by side, from frames that are read again.
+    """Explains the events of a video file in batches, from frames that are read again.
 
-    The frames are spread over the event, as many as the detector sees of a segment.
+    The frames are spread evenly over the event; there are as many as the detector sees of a segment.
 
     Args:
-        detector: loaded; its weights serve both.
+        detector: a loaded detector; its weights also generate the texts.
         path: the video file.
     """
 
@@ -29,7 +29,7 @@ class FileExplainer:
         self._events: list[Event] = []
 
     def keep(self, segments: Iterable[Segment]) -> Iterable[Segment]:
-        """Return the segments: the file keeps its frames."""
+        """Return the segments; no frame is kept, as the file can be read again."""
         return segments
 
     def take(self, found: ScoredSegment | Event) -> Iterator[ExplainedEvent]:

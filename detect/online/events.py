@@ -12,7 +12,7 @@ State = Literal["anomalous", "normal", "unknown"]
 
 @dataclass(frozen=True)
 class Span:
-    """A place in a video: frames `[start_frame, stop_frame)`, and the same in seconds from its beginning."""
+    """A stretch of a video: frames `[start_frame, stop_frame)`, and the same in seconds from the video's beginning."""
 
     start_frame: int
     stop_frame: int
@@ -22,11 +22,16 @@ class Span:
 
 @dataclass(frozen=True)
 class Event:
-    """An anomalous stretch of a video; frames are half-open, seconds count from the beginning of the video.
+    """An anomalous stretch of a video.
 
-    `peak_score` is its highest smoothed score, `peak_frame` the middle frame of the earliest run of segments that has
-    it, `mean_score` the mean over its frames. `wall_start` and `wall_stop` are times of day in UTC of a live source
-    (seconds since 1970), None for files.
+    Attributes:
+        video: name of the video or stream.
+        start_frame, stop_frame: its frames, half-open.
+        start_second, stop_second: the same in seconds from the beginning of the video.
+        peak_score: highest smoothed score.
+        peak_frame: middle frame of the earliest run of segments with that score.
+        mean_score: mean of the smoothed score over the frames.
+        wall_start, wall_stop: times of day of a live source, in seconds since 1970 (UTC); None for files.
     """
 
     video: str
@@ -79,7 +84,7 @@ class EventTracker:
         return self._open is not None
 
     def add(self, span: Span, score: float, wall: tuple[float, float] | None = None) -> tuple[State, Event | None]:
-        """Take the next segment with its smoothed score; return its state, and the event that it ends."""
+        """Take the next segment with its smoothed score; return its state, and the event that it ends, or None."""
         ended = None
         if self._open is not None and span.start_frame != self._open.stop_frame:
             ended = self.finish()
@@ -95,7 +100,7 @@ class EventTracker:
         return "anomalous", ended
 
     def finish(self) -> Event | None:
-        """End the event that is open, and return it."""
+        """End the open event and return it; None if no event is open."""
         event = None if self._open is None else self._open.closed(self.video)
         self._open = None
         return event

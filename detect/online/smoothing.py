@@ -15,17 +15,21 @@ class OnlineSmoother:
     """Gaussian smoothing of one video's scores as they come.
 
     The smoothed score of segment t is final once segment `t + look_ahead` has its score. With the kernel's radius as
-    look-ahead it is the offline one, `analyze.locator.smoothing.smooth`, its reading of the ends of a video included.
-    With less, the kernel is cut behind `look_ahead` segments and before the first one, and its weights are scaled to
-    the sum 1 over the known scores there: a mean of what was seen, which reaches the radius into the past. A NaN score
-    (a segment that could not be read) stays NaN and spreads nowhere.
+    look-ahead it equals the score of `analyze.locator.smoothing.smooth`, also at the ends of a video (eq. 12 of
+    HeadHunt-VAD). With a shorter look-ahead, it is the mean of the known scores from `t - radius` to `t + look_ahead`,
+    weighted by the Gaussian, with weights that sum to 1. A NaN score (a segment that could not be read) stays NaN and
+    spreads to no other score.
 
     Args:
         locator: sigma, edge and reach of the smoothing.
-        look_ahead: segments to wait for, 0 to the radius; None for the radius.
+        look_ahead: number of segments to wait for, 0 to the radius; None for the radius.
+
+    Attributes:
+        radius: reach of the kernel in segments.
+        delay: number of segments after which a smoothed score is final.
 
     Raises:
-        VadprobeError: if it is negative or beyond the radius.
+        VadprobeError: if `look_ahead` is negative or larger than the radius.
     """
 
     locator: Locator
@@ -48,7 +52,7 @@ class OnlineSmoother:
 
     @property
     def is_offline(self) -> bool:
-        """True if every smoothed score is the one that the whole video would give."""
+        """True if every smoothed score equals the one computed from the whole video."""
         return self.delay == self.radius
 
     def add(self, score: float) -> list[float]:
@@ -58,7 +62,7 @@ class OnlineSmoother:
         return self._final(newest - self.delay + 1)
 
     def finish(self) -> list[float]:
-        """Return the smoothed scores of all that is left: the video ends here. The next score begins a new one."""
+        """End the video: return the remaining smoothed scores. The next score begins another video."""
         rest = self._final(self._first + len(self._scores))
         self._scores.clear()
         self._first = self._next = 0
@@ -70,8 +74,8 @@ class OnlineSmoother:
         held = np.array(self._scores)
         start = self._next - self._first
         if self.is_offline:
-            # The scores that are held reach a radius back, so the ends of `held` disturb none of those asked for,
-            # unless they are the ends of the video.
+            # Scores are held for a radius back, so the ends of `held` change none of the scores asked for, unless
+            # they are the ends of the video.
             smoothed = smooth(held, self.locator.sigma, smoothing=self.locator.smoothing)[start : stop - self._first]
         else:
             smoothed = np.array([self._mean(held, place) for place in range(start, stop - self._first)])
@@ -82,7 +86,7 @@ class OnlineSmoother:
         return [float(value) for value in smoothed]
 
     def _mean(self, held: np.ndarray, place: int) -> float:
-        """Return the weighted mean of the known scores around a place; NaN if its own is not known."""
+        """Return the weighted mean of the known scores around a place; NaN if the score at the place is NaN."""
         if np.isnan(held[place]):
             return float("nan")
         low, high = max(0, place - self.radius), min(len(held), place + self.delay + 1)

@@ -1,4 +1,4 @@
-"""The curve of a detection with its events numbered, and a line of words for each."""
+"""The curve of a detection with numbered events, and a line of text for each event."""
 
 import textwrap
 import warnings
@@ -11,10 +11,10 @@ from vadprobe.analyze.figures.curves import draw_scores
 from vadprobe.detect.pictures.marked import ShownEvent, ShownSegment
 
 MOST_CELLS = 4000
-"""Steps of a curve; in a longer video each step shows the highest score within it."""
+"""Largest number of steps of a curve; where a step covers several segments, it shows their highest score."""
 
 MOST_LINES = 8
-"""Events that are described above the curve; all are marked in it."""
+"""Largest number of events that are described above the curve; all events are marked in it."""
 
 _LETTERS_OF_A_LINE = 110
 
@@ -28,17 +28,17 @@ def event_curve(
 ) -> bytes:
     """Draw the scores of a video over its seconds, with its events.
 
-    Where segments are missing or could not be read the curve has a gap.
+    The curve has a gap where segments are missing or could not be read.
 
     Args:
         name: title of the picture.
         segments: scored segments, ascending.
         events: in the order of time; they are numbered from 1.
-        threshold: of the locator.
-        texts: generated sentences about events, by their position; shown as generated.
+        threshold: the locator's.
+        texts: generated sentences about events, by the event's position in `events`; marked as generated.
 
     Returns:
-        PNG; without segments the panel is empty.
+        Content of a PNG file; without segments the panel is empty.
     """
     words = [style.plain_text(line) for line in [name, *_lines(events, texts or {})]]
     height = 2.2 + 0.16 * sum(line.count("\n") + 1 for line in words)
@@ -56,7 +56,7 @@ def event_curve(
     axes.set_title("\n".join(words), fontsize=8, loc="left")
     style.legend_below(figure, axes, 4)
     with warnings.catch_warnings():
-        # A name or a generated text may have letters that the font has not; they are drawn as boxes.
+        # A name or a generated text may have letters that the font lacks; they are drawn as boxes.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         return style.png(figure)
 
@@ -75,7 +75,7 @@ def on_cells(segments: Sequence[ShownSegment]) -> tuple[np.ndarray, np.ndarray, 
     end = float(stops.max())
     step = max(float(np.median(stops - starts)), end / MOST_CELLS, 1e-9)
     count = max(1, int(np.ceil(end / step - 1e-6)))
-    # A millionth of a step: an edge that is a rounding error off belongs to its own cell.
+    # A millionth of a step: an edge that is off by a rounding error still belongs to its own cell.
     firsts = np.minimum(np.floor(starts / step + 1e-6).astype(int), count - 1)
     lasts = np.clip(np.ceil(stops / step - 1e-6).astype(int), firsts + 1, count)
     raw, smoothed = np.full(count, np.nan), np.full(count, np.nan)
@@ -87,7 +87,7 @@ def on_cells(segments: Sequence[ShownSegment]) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _lines(events: Sequence[ShownEvent], texts: Mapping[int, str]) -> list[str]:
-    """Return a line for each of the first events, and how many more there are."""
+    """Return a line for each of the first events, then one with the number of the others."""
     lines = []
     for position, event in enumerate(events[:MOST_LINES]):
         place = f"{event.start_second:.1f} to {event.stop_second:.1f} s, peak {event.peak_score:.2f}"

@@ -24,8 +24,8 @@ class PictureOptions:
     """Settings of the pictures besides the curve, which is always drawn.
 
     Attributes:
-        films: an mp4 of each event.
-        scored_video: the whole video with its score below each frame.
+        films: write an mp4 of each event.
+        scored_video: write the whole video with its score below each frame.
         padding_seconds: seconds of the video before and after an event in its film.
     """
 
@@ -51,18 +51,18 @@ def draw_pictures(
 
     Args:
         detection: folder with `scores.jsonl` and `events.jsonl`.
-        video: its name there.
+        video: name of the video in those files.
         file: the video file; None for a stream, of which only the curve can be drawn.
-        threshold: of the locator.
+        threshold: the locator's.
         options: pictures besides the curve.
-        texts: generated sentences about events, by their position.
-        progress: of each film, and of the scored video.
+        texts: generated sentences about events, by the event's position.
+        progress: called while the films, and the scored video, are written.
 
     Returns:
         The folder of the pictures.
 
     Raises:
-        VadprobeError: if the detection holds no such files, or films of a stream are asked for.
+        VadprobeError: if the detection lacks these files, or films of a stream are asked for.
         SourceError: if the video cannot be read, or breaks off.
     """
     if file is None and (options.films or options.scored_video):
@@ -88,6 +88,9 @@ def draw_pictures(
 
 
 def folder_name(video: str) -> str:
-    """Return a folder's name for a video's; where they differ a digest keeps two videos apart."""
+    """Return the name of the folder for a video.
+
+    Where the video's name cannot be used as it is, a digest of it is added, so that no two videos share a folder.
+    """
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", video).strip("-.")[:100]
     return plain if plain == video else f"{plain or 'video'}-{digest_json(video)[:8]}"

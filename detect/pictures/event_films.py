@@ -21,20 +21,20 @@ def write_event_films(
 ) -> list[Path | None]:
     """Cut each event from a video file; the file is decoded once, and frames are encoded anew.
 
-    Frames are those of the event's numbers, at the mean rate of the file. Lost frames leave the one before standing.
+    A film has the event's frames at the mean rate of the file. In the place of a lost frame, the frame before it stays.
 
     Args:
-        source: the video; it stays open.
-        events: in any order; films are numbered in this order from 1.
-        folder: gets `event-1.mp4`, `event-2.mp4`, ...
-        padding_seconds: seconds of the video before and after an event, where it has them.
-        progress: called with the frames that were read and those there are to read.
+        source: the video; it is not closed.
+        events: events in any order; films are numbered in this order from 1.
+        folder: folder for `event-1.mp4`, `event-2.mp4`, ...
+        padding_seconds: seconds of the video before and after an event, as far as the video has them.
+        progress: called with the number of frames that were read, and of all to read.
 
     Returns:
         The paths, in the order of the events; None for an event of which no frame can be read.
 
     Raises:
-        SourceError: if the video breaks off; films that were whole before stay.
+        SourceError: if the video breaks off; films that were complete before stay.
     """
     padding = round(padding_seconds * source.fps)
     spans = [(max(0, e.start_frame - padding), min(e.stop_frame + padding, source.n_frames)) for e in events]

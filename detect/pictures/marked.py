@@ -16,19 +16,19 @@ class ShownSegment(Protocol):
 
     @property
     def start_second(self) -> float:
-        """Seconds from the beginning of the video to its first frame."""
+        """Seconds from the beginning of the video to the segment's first frame."""
 
     @property
     def stop_second(self) -> float:
-        """Seconds from the beginning of the video to its end."""
+        """Seconds from the beginning of the video to the end of the segment."""
 
     @property
     def score(self) -> float | None:
-        """Probability of the probe."""
+        """Probability that the probe gives."""
 
     @property
     def smoothed(self) -> float | None:
-        """Score of the locator."""
+        """Score that the locator has smoothed."""
 
     @property
     def state(self) -> Literal["anomalous", "normal", "unknown"]:
@@ -36,7 +36,7 @@ class ShownSegment(Protocol):
 
 
 class ShownEvent(Protocol):
-    """An event: frames half-open, and the same in seconds from the beginning of the video."""
+    """An event: its frames, half-open, and the same in seconds from the beginning of the video."""
 
     @property
     def start_frame(self) -> int:
@@ -48,11 +48,11 @@ class ShownEvent(Protocol):
 
     @property
     def start_second(self) -> float:
-        """Seconds to its beginning."""
+        """Seconds from the beginning of the video to that of the event."""
 
     @property
     def stop_second(self) -> float:
-        """Seconds to its end."""
+        """Seconds from the beginning of the video to the end of the event."""
 
     @property
     def peak_score(self) -> float:

@@ -15,9 +15,9 @@ QUALITY = {"crf": "23", "preset": "veryfast"}
 
 
 class Mp4Writer:
-    """An H.264 film that grows frame by frame; the file appears under its name when it is whole.
+    """Writer of an H.264 film, frame by frame; the file appears under its name when it is complete.
 
-    To be used in a `with` block; an error in it leaves no file.
+    Use it in a `with` block; after an error inside, there is no file.
 
     Args:
         path: the file; an earlier one is replaced.
@@ -57,7 +57,7 @@ class Mp4Writer:
 
         Args:
             pixels: (height, width, 3) uint8, RGB. A frame of another size than the first is scaled to that.
-            position: number of the frame in the film, ascending; the frame before lasts until then.
+            position: number of the frame in the film, ascending; the frame before is shown until then.
         """
         if position <= self._last:
             raise ValueError(f"the position of a frame must be above {self._last}, got {position}")

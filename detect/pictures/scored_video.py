@@ -1,4 +1,4 @@
-"""The video itself with its score and state below every frame, written as a stream."""
+"""The video itself with its score and state below every frame, written frame by frame."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from vadprobe.detect.sources.frames import TimedFrame
 from vadprobe.store.progress import Progress
 
 LEAST_WIDTH = 320
-"""Pixels that the words need; a smaller picture is enlarged by a whole number."""
+"""Width in pixels that the text needs; a smaller picture is enlarged by a whole factor."""
 
 _STATES = {"anomalous": style.DETECTED, "normal": style.SCORE, "unknown": style.MUTED}
 _FRAME = 4  # pixels of the frame around an anomalous picture
@@ -28,18 +28,18 @@ def write_scored_video(
     progress: Progress | None = None,
     n_frames: int = 0,
 ) -> None:
-    """Write a video with time, score and state below each frame; an anomalous one has a frame around it.
+    """Write a video with time, score and state below each frame; an anomalous picture has a border.
 
     One frame and one segment are held at a time, so `segments` may be read from a file as they are needed.
 
     Args:
-        frames: of the video, ascending. Lost ones leave the one before standing.
+        frames: frames of the video, ascending. In the place of a lost frame, the frame before it stays.
         fps: frames per second.
         segments: scored segments, ascending; a frame in none of them is shown as unknown.
-        threshold: of the locator; a mark on the bar.
+        threshold: the locator's; a mark on the bar.
         path: the mp4; an earlier one is replaced.
         progress: called with the frames written and `n_frames`.
-        n_frames: frames of the video, for the progress.
+        n_frames: number of frames of the video, for `progress`.
 
     Raises:
         SourceError: if the video breaks off; then no file is left.
@@ -54,7 +54,7 @@ def write_scored_video(
 def _with_segments(
     frames: Iterable[TimedFrame], segments: Iterable[ShownSegment]
 ) -> Iterator[tuple[TimedFrame, ShownSegment | None]]:
-    """Yield each frame with the segment that it is in."""
+    """Yield each frame with the segment that holds it, or None."""
     following = iter(segments)
     segment = next(following, None)
     for frame in frames:
@@ -66,16 +66,16 @@ def _with_segments(
 def draw_score(pixels: np.ndarray, seconds: float, segment: ShownSegment | None, threshold: float) -> np.ndarray:
     """Return a frame with a strip below it: time, smoothed score, state, and a bar.
 
-    The bar's pale part is the probability, the strong part the smoothed score, the tick the threshold.
+    The bar's pale part is the probe's score, the strong part the smoothed score, the tick the threshold.
 
     Args:
         pixels: (height, width, 3) uint8, RGB.
         seconds: time of the frame.
-        segment: the segment it is in; None if there is none.
-        threshold: of the locator.
+        segment: the segment that holds the frame; None if there is none.
+        threshold: the locator's.
 
     Returns:
-        (height, width, 3) uint8, as large as the frame, or enlarged, and the strip.
+        (height, width, 3) uint8, RGB: the frame, enlarged if it is small, with the strip below it.
     """
     image = Image.fromarray(np.ascontiguousarray(pixels))
     scale = -(-LEAST_WIDTH // image.width)

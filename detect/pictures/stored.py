@@ -37,7 +37,7 @@ class StoredEvent:
 
 
 def read_segments(path: Path, video: str) -> Iterator[StoredSegment]:
-    """Yield the segments of one video, as they are needed.
+    """Yield the segments of one video, read as they are needed.
 
     Raises:
         VadprobeError: if the file is missing, or a line is no segment.

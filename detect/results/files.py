@@ -1,4 +1,4 @@
-"""Files of a detection, valid at every moment: whole lines while it runs, the table and the summary at its end."""
+"""Files of a detection, valid at every moment: whole lines during the run, the table and the summary at its end."""
 
 import csv
 import json
@@ -21,11 +21,11 @@ class DetectionFiles:
     """The open files of a detection.
 
     Args:
-        folder: where they lie; it is made.
+        folder: folder of the files; it is created.
         overwrite: replace files of an earlier detection.
 
     Raises:
-        VadprobeError: if there are some and they are to stay.
+        VadprobeError: if the folder holds an earlier detection and `overwrite` is False.
     """
 
     def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
@@ -46,18 +46,18 @@ class DetectionFiles:
         self._explanations: IO[bytes] | None = None
 
     def write(self, found: ScoredSegment | Event) -> None:
-        """Add a line."""
+        """Append a segment or an event to its file, as one line."""
         _add_line(self._events if isinstance(found, Event) else self._scores, found.to_json())
 
     def explain(self, explanation: Mapping[str, Any], notice: str) -> None:
-        """Add the line of an event's text; the file's first line is the notice that all of them are generated."""
+        """Append an event's text as one line; the first line of that file is `notice`: the texts are generated."""
         if self._explanations is None:
             self._explanations = (self.folder / EXPLANATIONS).open("wb", buffering=0)
             _add_line(self._explanations, {"notice": notice, "version": 1})
         _add_line(self._explanations, explanation)
 
     def close(self, summary: Mapping[str, Any]) -> None:
-        """Write the table of events and the summary."""
+        """Write the table of events and the summary, and close the files."""
         self._scores.close()
         self._events.close()
         if self._explanations is not None:

@@ -1,4 +1,4 @@
-"""The summary of a detection: what was seen and found in each video, how fast, and what broke off."""
+"""The summary of a detection: counts of each video, the speed, and why a video ended early."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +11,10 @@ from vadprobe.store.files.text import counted
 
 @dataclass
 class VideoSummary:
-    """Counts of one video; `reason` says why it ended early, None where it did not.
+    """Counts of one video.
 
-    `fps` is the rate of its first segment's frames, None before there is one.
+    `reason` says why the video ended early, and is None if it did not. `fps` is the frame rate of its first segment,
+    None as long as there is none.
     """
 
     video: str
@@ -72,7 +73,7 @@ class VideoSummary:
 
 @dataclass
 class Summary:
-    """The videos of a detection, and what they were detected with."""
+    """The videos of a detection, with its detector and settings (`about`) and its notes in order, as keys of a dict."""
 
     about: dict[str, Any]
     notes: dict[str, None] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Whole segments from the frames of a stream: numbering, dropping, and what is left out at gaps."""
+"""Whole segments from the frames of a stream: frames are numbered, and segments dropped or left out at gaps."""
 
 import logging
 from collections.abc import Callable
@@ -14,19 +14,20 @@ LOG = logging.getLogger(__name__)
 class SegmentAssembler:
     """Numbers frames and puts them into a queue, one whole segment at a time.
 
-    Segment t is frames `[t w, (t + 1) w)`. After a gap numbering goes on at the next segment, so none spans a gap.
+    Segment t has the frames `[t w, (t + 1) w)`. After a gap the numbers go on with the next segment, so that no segment
+    spans a gap.
 
     Args:
-        name: of the source, for messages.
-        length: frames of a segment.
-        queue: where segments wait for their consumer.
+        name: name of the source, for messages.
+        length: w, the number of frames of a segment.
+        queue: queue in which segments wait for their consumer.
 
     Attributes:
-        drops: when a segment begins while the queue is full, leave it out; else wait for the consumer.
-        n_whole: segments that were handed on.
-        n_dropped: segments left out because the consumer was late.
-        n_damaged: segments left out because frames in them were damaged.
-        n_unfinished: frames left out because a gap followed before their segment was whole.
+        drops: True to drop a segment that begins while the queue is full; False to wait for the consumer.
+        n_whole: number of segments that were handed on.
+        n_dropped: number of segments left out because the consumer was late.
+        n_damaged: number of segments left out because of damaged frames.
+        n_unfinished: number of frames left out because a gap followed before their segment was complete.
     """
 
     def __init__(self, name: str, length: int, queue: SegmentQueue) -> None:
@@ -45,7 +46,7 @@ class SegmentAssembler:
         Args:
             colours: returns the frame's pixels; called only if they are needed.
             seconds, wall: times of the frame, as in `TimedFrame`.
-            is_sound: False if damage may show. Before the first sound frame nothing counts.
+            is_sound: False if damage may show in the frame. Frames before the first sound one are ignored.
         """
         self._has_begun = self._has_begun or is_sound
         if not self._has_begun:
@@ -68,12 +69,12 @@ class SegmentAssembler:
         return self._index == self._safe[0]
 
     def rewind(self) -> None:
-        """Go back to where `is_safe` was True last: the frames since then will come again."""
+        """Go back to the last moment at which `is_safe` was True, because the frames since then will come again."""
         self._index, self.n_damaged, self._follows_gap = self._safe
         self._frames = []
 
     def gap(self) -> None:
-        """Leave out the segment that has begun: frames are missing behind it."""
+        """Leave out the segment that has begun, because frames are missing behind it."""
         self.n_unfinished += len(self._frames)
         self._frames = []
         self._index = -(-self._index // self._length) * self._length

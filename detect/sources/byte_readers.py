@@ -1,4 +1,4 @@
-"""Bytes of a stream for FFmpeg: standard input, and a file that still grows. Neither can be rewound."""
+"""Readers of bytes for FFmpeg: standard input, and a file that still grows. Neither can be rewound."""
 
 import os
 import select
@@ -9,16 +9,16 @@ from pathlib import Path
 from vadprobe.detect.sources.frames import SourceError
 
 POLL = 0.2
-"""Seconds between two looks at a file that may have grown, or at whether reading was ended."""
+"""Seconds between two checks: has the file grown, has reading been ended."""
 
 
 class PipeReader:
     """Reads a pipe, such as standard input, and gives up when nothing comes.
 
     Args:
-        descriptor: of the pipe.
+        descriptor: descriptor of the pipe.
         timeout: seconds without a byte after which reading fails.
-        is_closed: asked regularly; reading ends when it returns True.
+        is_closed: called regularly; reading ends when it returns True.
     """
 
     def __init__(self, descriptor: int, timeout: float, is_closed: Callable[[], bool]) -> None:
@@ -28,7 +28,7 @@ class PipeReader:
         """Return up to `count` bytes; none at the end.
 
         Raises:
-            SourceError: if nothing comes for too long.
+            SourceError: if no byte comes for `timeout` seconds.
         """
         end = time.monotonic() + self._timeout
         while not self._is_closed():
@@ -39,7 +39,7 @@ class PipeReader:
         return b""
 
     def close(self) -> None:
-        """Do nothing: the pipe belongs to whoever opened it."""
+        """Do nothing: whoever opened the pipe closes it."""
 
 
 class GrowingFile:
@@ -48,7 +48,7 @@ class GrowingFile:
     Args:
         path: the file.
         idle: seconds without growth after which the file counts as complete.
-        is_closed: asked regularly; reading ends when it returns True.
+        is_closed: called regularly; reading ends when it returns True.
     """
 
     def __init__(self, path: Path, idle: float, is_closed: Callable[[], bool]) -> None:

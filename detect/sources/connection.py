@@ -1,4 +1,4 @@
-"""One opening of a stream: its frames as they are decoded, and the reason when it breaks."""
+"""One connection to a stream: its frames as they are decoded, and the reason when it breaks."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -15,10 +15,10 @@ from vadprobe.detect.sources.frames import SourceError
 from vadprobe.detect.sources.options import SourceOptions
 
 UNKNOWN_FPS = 25.0
-"""Rate by which frames without time stamps are timed where the stream declares none."""
+"""Frames per second assumed where a stream declares no rate."""
 
 PLAYLISTS = ("hls", "dash", "rtsp", "sdp")
-"""Formats whose file is a list or a description: its length says nothing about the stream's."""
+"""Formats whose file is a list or a description, so that its length says nothing about that of the stream."""
 
 RTSP_OVER_TCP = {"rtsp_transport": "tcp"}
 """Over UDP, FFmpeg's default, lost packets spoil pictures."""
@@ -35,7 +35,7 @@ class BytesReader(Protocol):
 
 
 class BreakError(Exception):
-    """A connection that ended otherwise than at the end of its stream. Its text holds no URL."""
+    """Raised when a connection breaks before the end of its stream. The text holds no URL."""
 
 
 class DecodedFrame(NamedTuple):
@@ -51,11 +51,11 @@ class Connection:
 
     Args:
         target: a URL, or an object to read from.
-        options: time-outs, and what FFmpeg is told besides.
+        options: time-outs, and further options for FFmpeg.
 
     Attributes:
         fps: frames per second that the stream declares, or 0.
-        is_finite: the stream has a known length, so that it begins at the same place when it is opened again.
+        is_finite: True if the stream has a known length, so that it begins at the same place when opened again.
 
     Raises:
         BreakError: if it cannot be opened.
@@ -88,9 +88,9 @@ class Connection:
         self.is_finite = has_length and self._container.format.name not in PLAYLISTS
 
     def frames(self, is_closed: Callable[[], bool]) -> Iterator[DecodedFrame]:
-        """Yield frames as they are decoded, until the end of the stream, or until `is_closed` says so.
+        """Yield frames as they are decoded, until the stream ends or `is_closed` returns True.
 
-        After a complaint of the decoder, and at the very beginning, no frame is sound before the next key frame.
+        At the beginning, and after an error of the decoder, no frame counts as sound before the next key frame.
 
         Raises:
             BreakError: if the connection breaks.
@@ -124,7 +124,7 @@ class Connection:
 
     @contextmanager
     def _telling_breaks(self) -> Iterator[None]:
-        """Turn errors into reasons. They are not chained: FFmpeg's errors show the URL, and so its password."""
+        """Turn FFmpeg's errors into `BreakError`, not chained, because they show the URL with its password."""
         try:
             yield
         except av.error.ExitError:
@@ -136,7 +136,7 @@ class Connection:
 
 
 def _reason(error: av.FFmpegError) -> str:
-    """Return what happened in words; FFmpeg's own where they are clear enough."""
+    """Return in words what happened, in FFmpeg's own where they are clear enough."""
     words = {
         errno.EIO: "the connection was cut",
         av.error.EOFError: "the stream ended before its first frame",
@@ -147,7 +147,7 @@ def _reason(error: av.FFmpegError) -> str:
 
 @contextmanager
 def _complaints() -> Iterator[list[Any]]:
-    """Collect what FFmpeg calls an error in this thread: a damaged frame is handed out as a good one."""
+    """Collect the errors that FFmpeg logs in this thread, because it hands out a damaged frame as a good one."""
     av.logging.set_level(av.logging.ERROR)
     try:
         with av.logging.Capture() as logged:

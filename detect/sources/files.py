@@ -10,26 +10,26 @@ from vadprobe.extract.video.decoder import Decoder
 from vadprobe.store.errors import VideoError
 
 CHUNK_BYTES = 1 << 24
-"""Bytes of the frames that are fetched from the decoder at once, at least one frame."""
+"""Limit in bytes of the frames that are fetched from the decoder at once; one frame always is."""
 
 MOST_AT_ONCE = 16
-"""Frames that are fetched at once."""
+"""Largest number of frames that are fetched at once."""
 
 
 class FileSource:
-    """The frames of a video file that is complete.
+    """The frames of a complete video file.
 
-    A child process with a deadline decodes, the one of stage 1, so that frames and their numbers are those of a feature
-    store: turned as the file asks for, and with damaged places left out.
+    Stage 1's decoder process reads the file, with a deadline, so frames and their numbers are those of a feature store:
+    the right way up, and with damaged frames left out.
 
     Args:
         path: the video file.
-        name: name of the source; the file's without its ending by default.
+        name: name of the source; by default the file's name without its suffix.
         deadline: seconds without progress after which the decoder is killed, and the source breaks off.
 
     Attributes:
         path: the video file.
-        n_frames: frames that the file holds, including those that are lost.
+        n_frames: number of frames that the file holds, including lost ones.
 
     Raises:
         SourceError: if the file cannot be read at all.
@@ -54,13 +54,13 @@ class FileSource:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Number of frames that were lost so far, with the first reason."""
+        """A sentence with the number of frames lost so far and the first reason; none if no frame was lost."""
         if not self._lost:
             return ()
         return (f"{self._lost} frame{'s' if self._lost > 1 else ''} could not be read; the first: {self._reason}",)
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[TimedFrame]:
-        """Yield the frames `[start, stop)` that can be read, all by default; the numbers of the others are left out.
+        """Yield the frames `[start, stop)` that can be read, by default of the whole file; lost frames leave gaps.
 
         Raises:
             SourceError: if the decoder hangs, crashes, or finds fewer frames than the file declares.
@@ -87,7 +87,7 @@ class FileSource:
             self._decoder.close()
 
     def _read(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield frames `[start, stop)`, those that are lost left out: one by one where not all can be read."""
+        """Yield the frames `[start, stop)` that can be read; if reading all at once fails, read them one by one."""
         try:
             frames = self._decoder.read_clip(self.path, range(start, stop))
         except VideoError as error:

@@ -16,7 +16,7 @@ LOG = logging.getLogger(__name__)
 
 
 class UnreadableSource:
-    """A file that cannot be read; its frames are its reason."""
+    """A file that cannot be read; asking for its frames raises the reason."""
 
     fps = None
     notes: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def source_of(path: Path, folder: Path, options: SourceOptions) -> FrameSource:
-    """Return the source of a file below a folder, named by its place there; an unreadable one gives its reason."""
+    """Return the source of a file below a folder, named by its path there; an `UnreadableSource` if that fails."""
     name = path.relative_to(folder).with_suffix("").as_posix()
     try:
         return FileSource(path, name, options.decode_seconds)
@@ -52,7 +52,7 @@ def source_of(path: Path, folder: Path, options: SourceOptions) -> FrameSource:
 
 
 class WatchedFolder:
-    """Sources of the files of a folder: those that are there, then each new one when it has kept its size for a while.
+    """Sources of the files of a folder: those that exist, then each new file once its size no longer changes.
 
     Args:
         folder: the folder; subfolders are watched too.
@@ -71,7 +71,7 @@ class WatchedFolder:
             yield source_of(path, self._folder, self._options)
 
     def paths(self) -> Iterator[Path]:
-        """Yield each complete file, once; end when no file has come for `watch_seconds`, or after `close`."""
+        """Yield each complete file once; end when no new file has come for `watch_seconds`, or after `close`."""
         done: set[Path] = set()
         seen: dict[Path, tuple[int, int, float]] = {}  # size, time of the last change, and since when
         settle, patience = self._options.settle_seconds, self._options.watch_seconds

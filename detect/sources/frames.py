@@ -1,4 +1,4 @@
-"""The seam between what reads video and what scores it: frames in order, with their times."""
+"""The interface between reading video and scoring it: frames in order, with their times."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,20 +10,21 @@ from vadprobe.store.errors import VadprobeError
 
 
 class SourceError(VadprobeError):
-    """A source that broke off, with its reason. Frames it gave before stay valid."""
+    """Raised when a source breaks off, with its reason. Frames that it gave before stay valid."""
 
 
 class TimedFrame(NamedTuple):
     """One frame of a source.
 
     Attributes:
-        index: number of the frame, ascending. Numbers that are left out belong to frames that are lost or were dropped;
-            segment t of `w` frames is `[t w, (t + 1) w)` all the same.
+        index: number of the frame, ascending. Lost and dropped frames keep their numbers, so segment t of w frames is
+            always `[t w, (t + 1) w)`.
         seconds: time since the first frame of the source.
-        pixels: (height, width, 3) uint8, RGB, the way up that the source asks for.
-        wall: time of day, in seconds since 1970 (UTC), at which a live frame was taken, as far as its arrival tells;
+        pixels: (height, width, 3) uint8, RGB, the right way up.
+        wall: time of day, in seconds since 1970 (UTC), at which a live frame was taken, estimated from its arrival;
             None for recorded video.
-        follows_gap: frames between this one and the one before are missing: nothing is smoothed or joined across.
+        follows_gap: True if frames between this one and the one before are missing; nothing is smoothed or joined
+            across the gap.
     """
 
     index: int  # type: ignore[assignment] # tuples have a method of this name, which nobody calls
@@ -38,8 +39,8 @@ class FrameSource(Protocol):
 
     Attributes:
         name: name of the source, which fits into a file's name and holds no secret.
-        fps: frames per second; None where they are not known (yet).
-        notes: sentences on what happened so far: what was lost, dropped, or joined.
+        fps: frames per second; None as long as they are unknown.
+        notes: sentences on frames that were lost, dropped or joined so far.
     """
 
     @property
@@ -58,7 +59,7 @@ class FrameSource(Protocol):
         """Yield the frames until the source ends.
 
         Raises:
-            SourceError: if it breaks off.
+            SourceError: if the source breaks off.
         """
 
     def close(self) -> None:

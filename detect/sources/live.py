@@ -1,4 +1,4 @@
-"""A stream as a source: a thread reads and decodes, connects again where it breaks, and never runs far ahead."""
+"""A stream as a source: a thread reads and decodes, connects again after a break, and never runs far ahead."""
 
 import logging
 import threading
@@ -17,32 +17,32 @@ from vadprobe.detect.sources.stream_clock import StreamClock
 
 LOG = logging.getLogger(__name__)
 JOIN_SECONDS = 1.0
-"""Seconds that closing waits for the thread; a read that hangs ends by its own time-out."""
+"""Seconds that `close` waits for the thread; a read that hangs ends by its own time-out."""
 
 Target = Callable[[Callable[[], bool]], "str | BytesReader"]
-"""Returns what to open, given a function that tells whether the source was closed."""
+"""Function that returns what to open; its argument is a function that returns True once the source is closed."""
 
 
 class LiveSource:
     """The frames of a stream, in whole segments; nothing is opened before `frames` is called.
 
-    Frames that a broken connection lost are a gap: numbering goes on with the next segment, and the first frame behind
-    it says `follows_gap`. A stream of known length is read on where it broke, without a gap.
+    Frames that a broken connection lost leave a gap: the numbers go on with the next segment, and the first frame
+    behind the gap has `follows_gap`. A stream of known length is continued where it broke, without a gap.
 
     Args:
-        name: of the source, fit for a file's name.
-        shown: what messages call the stream, without secrets.
-        target: returns what to open.
+        name: name of the source, fit for a file's name.
+        shown: name of the stream in messages, without secrets.
+        target: function that returns what to open.
         options: time-outs, reconnecting, queue.
-        reconnects: the stream can be opened again.
-        endless: an end is a break.
-        drops: segments are dropped when the consumer is late; else the stream waits. None drops unless the length is
-            known.
-        clock: tells the times of frames.
+        reconnects: True if the stream can be opened again.
+        endless: True if an end of the stream counts as a break.
+        drops: True to drop segments when the consumer is late, False to let the stream wait; None drops unless the
+            length is known.
+        clock: clock that gives the times of frames.
 
     Attributes:
-        n_breaks: times that the stream broke.
-        n_attempts: attempts to reach it again.
+        n_breaks: number of times that the stream broke.
+        n_attempts: number of attempts to reach it again.
     """
 
     def __init__(
@@ -66,7 +66,8 @@ class LiveSource:
         self._reformatter = VideoReformatter()  # one for all frames keeps its tables
         self._fps: float | None = None
         self._seconds: float | None = None  # of the last frame
-        self._safe: tuple[int, float | None] = (0, None)  # decoded frames up to the last whole segment, and its stamp
+        # number of decoded frames up to the last whole segment, and the stamp there
+        self._safe: tuple[int, float | None] = (0, None)
         self._is_finite = self._was_open = False
         self._jumps, self.n_breaks, self.n_attempts, self._reason = 0, 0, 0, ""
         self._thread = threading.Thread(target=self._run, name=f"stream {name}", daemon=True)
@@ -90,11 +91,11 @@ class LiveSource:
 
     @property
     def is_pressed(self) -> bool:
-        """True while segments wait of a stream that drops what its consumer does not take in time."""
+        """True while segments wait that the stream may drop because their consumer is late."""
         return self._assembler.drops and len(self._queue) > 0
 
     def frames(self) -> Iterator[TimedFrame]:
-        """Yield the frames of whole segments, and those of the last one, which may be short. Can be called once.
+        """Yield the frames of whole segments, and of the last one, which may be short. It can be called once.
 
         Raises:
             SourceError: if the stream cannot be opened, or breaks and cannot be reached again.
@@ -121,10 +122,10 @@ class LiveSource:
             self._queue.end()
 
     def _read_to_the_end(self) -> None:
-        """Read connection after connection.
+        """Read one connection after another until the stream ends.
 
         Raises:
-            SourceError: if the stream cannot be opened, or not be reached again.
+            SourceError: if the stream cannot be opened, or cannot be reached again.
         """
         attempt, last_reason = 0, ""
         while True:
@@ -157,7 +158,7 @@ class LiveSource:
         return f"{self._shown} broke off{after}: {first}.{tried}"
 
     def _prepare_to_go_on(self) -> None:
-        """Stand at the last whole segment of a stream that begins again where it began; else behind a gap."""
+        """Return to the last whole segment if the stream will begin anew; otherwise note a gap."""
         if self._is_finite:
             self._assembler.rewind()
             self._clock.rewind(self._safe[1])
@@ -167,7 +168,7 @@ class LiveSource:
             self._safe = (0, None)
 
     def _wait(self, attempt: int, reason: str) -> None:
-        """Wait before the next attempt, unless the source is closed meanwhile."""
+        """Wait before the next attempt, or until the source is closed."""
         delay = self._options.delay(attempt)
         LOG.warning(
             "%s: %s. Attempt %d of %d to reach it again in %.3g s.",

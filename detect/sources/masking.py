@@ -14,7 +14,7 @@ def is_url(argument: str) -> bool:
 def masked(url: str) -> str:
     """Return a URL whose user, password, query values and fragment are replaced by `***`.
 
-    Every value of the query is hidden, because no list of names knows all that hold tokens.
+    Every value of the query is hidden, because no list has the names of all parameters that may hold a token.
     """
     try:
         parts = urlsplit(url)
@@ -29,6 +29,6 @@ def masked(url: str) -> str:
 
 
 def name_of_url(url: str) -> str:
-    """Return a name for a file from host, port and path of a URL, such as `camera.example-554-live-1`."""
+    """Return a name fit for a file, from host, port and path of a URL, such as `camera.example-554-live-1`."""
     shown = masked(url).partition("://")[2].partition("?")[0].partition("#")[0].rpartition("@")[2]
     return re.sub(r"[^A-Za-z0-9._]+", "-", shown).strip("-.")[:120] or "stream"

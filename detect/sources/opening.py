@@ -1,4 +1,4 @@
-"""Sources by the names that the command line takes: a file, a folder, a URL, or `-` for standard input."""
+"""Sources from arguments of the command line: a file, a folder, a URL, or `-` for standard input."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,13 +15,13 @@ from vadprobe.store.errors import VadprobeError, near_file
 
 STANDARD_INPUT = "-"
 ENDS = ("http", "https", "ftp", "file")
-"""Schemes whose streams can have an end; those of all others end only by breaking."""
+"""Schemes whose streams can have an end; a stream of any other scheme ends only by breaking."""
 
 
 def open_source(argument: str, options: SourceOptions | None = None) -> FrameSource:
     """Return the source of one video file, URL, or `-`.
 
-    A video file is opened at once; a stream when its frames are asked for.
+    A video file is opened at once, a stream when its frames are asked for.
 
     Raises:
         VadprobeError: if there is no such file, or it is a folder.
@@ -44,7 +44,7 @@ def open_sources(arguments: Sequence[str], options: SourceOptions | None = None)
     """Check all arguments, and return an iterator that opens one source after another.
 
     The files of a folder come in the order of their names, an unreadable one as a source that breaks off at once. With
-    `watch` the last argument must be a folder, which then goes on for as long as files come.
+    `watch` the last argument must be a folder; its new files follow as they come.
 
     Raises:
         VadprobeError: if an argument is no file, folder, URL or `-`, or a folder holds no video.

@@ -13,19 +13,19 @@ class SourceOptions:
 
     Attributes:
         segment_frames: frames of a segment, the clip length of the detector. Live sources hand out whole segments.
-        queue_segments: decoded segments that wait for a late consumer of a live source, at most.
-        drop: a source that is ahead of its consumer drops whole segments (True) or waits (False). By default URLs of
-            no known length drop, and all else waits: recorded video, standard input, files that grow.
+        queue_segments: largest number of decoded segments of a live source that wait for a late consumer.
+        drop: when the consumer is late, drop whole segments (True) or wait (False). By default URLs without a known
+            length drop; recorded video, standard input and files that grow wait.
         timeout_seconds: seconds without data after which a connection, or standard input, counts as broken.
-        reconnect_attempts: attempts in a row to reach a broken stream again; 0 for none. A whole segment that arrives
-            begins the count anew.
-        first_delay, longest_delay: seconds before the first attempt, which double up to the longest.
+        reconnect_attempts: number of attempts in a row to reach a broken stream again; 0 for none. A whole segment that
+            arrives resets the count.
+        first_delay, longest_delay: seconds to wait before the first attempt; the wait doubles up to the longest.
         endless: the stream has no end, so that an end is a break. By default rtsp, rtmp, udp, rtp, srt and tcp have
             none; http ends where the server says so.
-        follow: read on in a file that still grows.
-        idle_seconds: seconds without growth after which a file that grows is taken for complete.
-        watch: go on looking for new files in a folder.
-        settle_seconds: seconds that a new file must keep its size to be taken for complete.
+        follow: continue to read a file that still grows.
+        idle_seconds: seconds without growth after which a growing file counts as complete.
+        watch: continue to look for new files in a folder.
+        settle_seconds: seconds that a new file must keep its size to count as complete.
         watch_seconds: seconds without a new file after which watching ends; None for never.
         decode_seconds: seconds without progress after which the decoder of a video file is killed.
         ffmpeg: further options for FFmpeg's protocols and formats, such as `{"rtsp_transport": "udp"}`.

@@ -1,4 +1,4 @@
-"""The bounded queue between the thread that decodes a stream and what scores it."""
+"""The bounded queue between the thread that decodes a stream and the consumer that scores it."""
 
 import threading
 from collections import deque
@@ -13,7 +13,7 @@ class SegmentQueue:
     """Segments that wait for their consumer, never more than `size`.
 
     Args:
-        size: segments that wait at most.
+        size: largest number of segments that wait.
     """
 
     def __init__(self, size: int) -> None:
@@ -24,26 +24,26 @@ class SegmentQueue:
         self._error: BaseException | None = None
 
     def __len__(self) -> int:
-        """Return how many segments wait."""
+        """Return the number of segments that wait."""
         return len(self._segments)
 
     @property
     def is_full(self) -> bool:
-        """True if a segment more would not fit."""
+        """True if no further segment fits."""
         return len(self._segments) >= self._size
 
     @property
     def is_closed(self) -> bool:
-        """True if the consumer wants no more."""
+        """True if the consumer has closed the queue."""
         return self._closed
 
     def wait_closed(self, seconds: float) -> bool:
-        """Wait until the consumer wants no more, at most some seconds; return True if it does not."""
+        """Wait until the consumer closes the queue, at most `seconds`; return True if it is closed."""
         with self._changed:
             return self._changed.wait_for(lambda: self._closed, seconds)
 
     def put(self, segment: Segment) -> None:
-        """Add a segment; wait while the queue is full. What comes after `close` is forgotten."""
+        """Add a segment; wait while the queue is full. Segments that come after `close` are dropped."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or not self.is_full)
             if not self._closed:
@@ -51,13 +51,13 @@ class SegmentQueue:
             self._changed.notify_all()
 
     def end(self, error: BaseException | None = None) -> None:
-        """Say that nothing more comes, and why if it is an error. Segments that wait are still handed out."""
+        """Note that no more segments come, and the error if there is one. Waiting segments are still handed out."""
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Want no more, and forget what waits."""
+        """Close the queue for its consumer: drop the waiting segments, and all that come later."""
         with self._changed:
             self._closed = True
             self._segments.clear()
@@ -67,7 +67,7 @@ class SegmentQueue:
         """Hand out segments until the end.
 
         Raises:
-            BaseException: the error that the other side ended with.
+            BaseException: the error given to `end`, after all segments.
         """
         while True:
             with self._changed:

@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from math import inf
 
 FAR_SECONDS = 2.0
-"""Seconds that the clock of a stream may jump ahead before frames count as missing."""
+"""Seconds by which a stream's clock must jump ahead for frames to count as missing."""
 
 FAR_STEPS = 4
-"""Usual steps between frames that such a jump must have as well, for slow streams."""
+"""Least length of such a jump in usual steps between frames, for slow streams; both limits must be passed."""
 
 
 @dataclass
 class StreamClock:
     """Follows a stream's own clock within a connection, and this machine's from one connection to the next.
 
-    The time of day of a frame is the latest that agrees with the stream's clock and with the arrival of every frame of
-    the connection so far: frames can be late, but never early. So it advances evenly where the network stutters, and
-    never lies ahead of the arrival.
+    A frame can arrive late, but never early. So the time of day of a frame is its stamp plus the smallest difference
+    between arrival and stamp of all frames of the connection so far. It advances evenly while the network stutters,
+    and is never later than the arrival.
 
     Args:
-        now: the time of day in seconds since 1970.
-        elapsed: seconds of a clock that nobody sets.
+        now: function that returns the time of day in seconds since 1970.
+        elapsed: function that returns the seconds of a monotonic clock.
     """
 
     now: Callable[[], float] = time.time
@@ -34,11 +34,11 @@ class StreamClock:
     _ahead: float = inf
 
     def begin_part(self) -> None:
-        """Forget the stream's clock: the next frame belongs to another connection, or follows a jump."""
+        """Forget the stream's clock, as the next frame belongs to another connection or follows a jump."""
         self._shift, self._last_stamp, self._ahead = None, -inf, inf
 
     def rewind(self, stamp: float | None) -> None:
-        """Go back to the frame of a stamp, or to the beginning: the frames since then will come again."""
+        """Go back to the frame with this stamp, or to the beginning with None: the frames since then come again."""
         self._last_stamp = -inf if stamp is None else stamp
 
     def breaks_off(self, stamp: float, step: float) -> bool:
@@ -59,7 +59,7 @@ class StreamClock:
             self._first_arrival = self.elapsed()
             self._shift = stamp
         elif self._shift is None:
-            # Another connection: as much later as it arrived later, and never before what was there.
+            # Another connection: its seconds go on by the time that has passed, and never overlap earlier frames.
             self._shift = stamp - max(self.elapsed() - self._first_arrival, self._last + step)
         self._ahead = min(self._ahead, self.now() - stamp)
         self._last, self._last_stamp = stamp - self._shift, stamp

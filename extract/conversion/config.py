@@ -16,7 +16,7 @@ _TEXT_CLASSES: dict[str, type[PreTrainedConfig]] = {
     "Qwen2ForCausalLM": Qwen2Config,
 }
 _TEXT_SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-# Where the original configuration leaves a value out, its class has these.
+# Defaults of the original configuration's class, for values that the file leaves out.
 _TEXT_DEFAULTS: dict[str, dict[str, Any]] = {
     INTERNLM2: {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "bias": True},
     "LlamaForCausalLM": {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "rope_theta": 10000.0},
@@ -39,10 +39,10 @@ _EXTRA = {
 
 
 def architecture(config: Mapping[str, Any]) -> str:
-    """Return the class of the text model.
+    """Return the name of the text model's class.
 
     Raises:
-        VadprobeError: if it is none that has a native counterpart.
+        VadprobeError: if that class has no native counterpart.
     """
     names = _section(config, "llm_config").get("architectures")
     name = names[0] if isinstance(names, list) and names else None
@@ -118,7 +118,7 @@ def _text(config: Mapping[str, Any], tied: bool) -> PreTrainedConfig:
 
 
 def _rope(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Return base and scaling of the rotary positions; older files have them apart and call the type "type"."""
+    """Return base and scaling of the rotary positions; older files keep the two apart and name the kind "type"."""
     scaling = dict(section.get("rope_parameters") or section.get("rope_scaling") or {})
     old, new = scaling.pop("type", None), scaling.pop("rope_type", None)
     base = float(scaling.pop("rope_theta", section["rope_theta"]))

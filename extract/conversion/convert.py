@@ -33,7 +33,15 @@ _SOURCE_SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".txt", ".model
 
 @dataclass(frozen=True)
 class Converted:
-    """Summary of a conversion."""
+    """Summary of a conversion.
+
+    Attributes:
+        folder: the converted checkpoint.
+        n_tensors: tensors of the original that were converted.
+        n_merged: weights that an adapter was merged into.
+        dropped: names of the original's tensors that the native model computes itself.
+        n_bytes: bytes of all converted tensors.
+    """
 
     folder: Path
     n_tensors: int
@@ -60,11 +68,11 @@ class Recipe:
 def convert(
     source: Path, folder: Path, recipe: Recipe | None = None, report: Progress = lambda done, total: None
 ) -> Converted:
-    """Convert a checkpoint; the folder appears when all of it is there, or not at all.
+    """Convert a checkpoint; the new folder appears complete or not at all.
 
     Args:
         source: folder of an original InternVL checkpoint with safetensors weights.
-        folder: folder to make; nothing may be there.
+        folder: folder to make; it must not exist.
         recipe: choices; by default the checkpoint as it is.
         report: called with (done, all) tensors.
 
@@ -118,7 +126,7 @@ def _check_free(folder: Path) -> None:
 
 @contextmanager
 def _staged(folder: Path) -> Iterator[Path]:
-    """Make a folder beside the one to write; rename it to that one at the end, or remove it after an error."""
+    """Yield a temporary folder beside `folder`; rename it to `folder` at the end, or remove it after an error."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.partial")
@@ -154,7 +162,7 @@ def _check_readable(staging: Path, image_token_id: int) -> None:
 
 
 def _provenance(source: Path, recipe: Recipe, weights: MergedWeights, dropped: tuple[str, ...]) -> dict[str, Any]:
-    """Return the origin of a conversion, without places and times: equal work gives equal files everywhere."""
+    """Return the origin of a conversion, without paths and times: equal work gives equal files everywhere."""
     record: dict[str, Any] = {
         "versions": {name: version(name) for name in ("vadprobe", "transformers")},
         "source_files": _digests(source),

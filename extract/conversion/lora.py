@@ -39,12 +39,12 @@ class Lora:
 
 @dataclass(frozen=True)
 class MergedWeights:
-    """The tensors of a checkpoint under their plain names, adapters merged in.
+    """The tensors of a checkpoint, read with its adapters merged in, under names without PEFT's wrappers.
 
     Args:
         files: the checkpoint.
-        names: names in the files by plain name.
-        loras: adapters, whose factors go by plain name.
+        names: name in the files of each tensor, by its name without wrappers.
+        loras: adapters; their factors are keyed by the same names.
     """
 
     files: TensorFiles
@@ -52,7 +52,7 @@ class MergedWeights:
     loras: list[Lora]
 
     def read(self, name: str) -> Tensor:
-        """Read one tensor in its own dtype, adapters merged."""
+        """Read one tensor in its own dtype, with all adapters merged."""
         weight = self.files.read(self.names[name])
         here = [lora for lora in self.loras if name in lora.factors]
         if not here:

@@ -25,7 +25,7 @@ class TensorFiles:
         stack: closes them.
 
     Raises:
-        VadprobeError: if a file is missing or damaged, or two hold a tensor of the same name.
+        VadprobeError: if a file is missing or damaged, or two files hold a tensor of the same name.
     """
 
     def __init__(self, files: list[Path], stack: ExitStack) -> None:
@@ -62,7 +62,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Read `config.json` of an original checkpoint.
 
     Raises:
-        VadprobeError: if the folder or the file is missing or damaged, or it is of another model type.
+        VadprobeError: if the folder or the file is missing or damaged, or names another model type.
     """
     if not folder.is_dir():
         raise VadprobeError(f"{folder} is not a folder; it must be a local copy of an original InternVL checkpoint.")
@@ -85,7 +85,7 @@ def weight_files(folder: Path) -> list[Path]:
     """Return the safetensors files of a checkpoint, as its index names them.
 
     Raises:
-        VadprobeError: if there are none, one is missing, or the weights are pickles.
+        VadprobeError: if there are no such files, one is missing, or the weights are pickles.
     """
     if (folder / INDEX).is_file():
         names = sorted(set(_weight_map(folder).values()))

@@ -19,7 +19,7 @@ def read_model(path: Path) -> Any:
     """Read `tokenizer.model` as a `ModelProto`.
 
     Raises:
-        VadprobeError: if it is damaged or no SentencePiece model.
+        VadprobeError: if the file is damaged or is no SentencePiece model.
     """
     try:
         model = import_protobuf().ModelProto.FromString(path.read_bytes())
@@ -33,9 +33,9 @@ def read_model(path: Path) -> Any:
 def fast_tokenizer(model: Any, added: Mapping[int, AddedToken]) -> Tokenizer:
     """Build a tokenizer that gives the same tokens as a model.
 
-    They differ only where a text spells out a reserved piece of the model (such as "[UNUSED_TOKEN_141]") that an added
-    token replaces: it is read as text. As in InternLM2's slow tokenizer, the text between two added tokens is a text of
-    its own, with a prefix of its own.
+    Tokens differ only where a text spells out a reserved piece of the model (such as "[UNUSED_TOKEN_141]") that an
+    added token replaces: the built tokenizer reads that piece as text. As in InternLM2's slow tokenizer, the text
+    between two added tokens is split by itself and gets its own prefix space.
 
     Args:
         model: a `ModelProto`.

@@ -19,7 +19,7 @@ from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_json
 
 MAX_FILE_BYTES = 2_000_000_000
-"""Limit of one file of weights, which memory must hold; one larger tensor has a file of its own."""
+"""Largest size in bytes of one file of weights, held in memory as a whole. A larger tensor has a file of its own."""
 
 _HEAD, _EMBEDDING = "lm_head.weight", "model.language_model.embed_tokens.weight"
 
@@ -30,7 +30,7 @@ def places(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, Target]
     """Return the native place of each tensor.
 
     Raises:
-        VadprobeError: if one belongs to no InternVL model.
+        VadprobeError: if a tensor belongs to no InternVL model.
     """
     name = architecture(config)
     heads = int(config["llm_config"].get("num_attention_heads") or 1)
@@ -49,7 +49,7 @@ def is_tied(config: Mapping[str, Any], weights: MergedWeights, plan: Mapping[str
     """Return True if the output projection is the token embedding.
 
     Raises:
-        VadprobeError: if the configuration ties the two and they are stored with different values.
+        VadprobeError: if the configuration ties the two but they are stored with different values.
     """
     stored = {place.names[0]: name for name, place in plan.items()}
     own = bool(config["llm_config"].get("tie_word_embeddings"))
@@ -70,7 +70,7 @@ def check_complete(native: InternVLConfig, plan: Mapping[str, Target]) -> Shapes
         Shapes of the native model's weights by name.
 
     Raises:
-        VadprobeError: naming what is missing or left.
+        VadprobeError: if a weight is missing, filled twice or left over; the error names it.
     """
     try:
         with torch.device("meta"):
@@ -113,7 +113,7 @@ def write_weights(
         Bytes of all tensors.
 
     Raises:
-        VadprobeError: if a tensor has not the shape of the native model's.
+        VadprobeError: if a tensor does not have the shape of the native model's weight.
     """
     files: list[list[str]] = []
     pending: dict[str, Tensor] = {}

@@ -16,8 +16,8 @@ from vadprobe.extract.demo.scenes.shot import (
     Shot,
 )
 
-_SEED = 880_088  # of no set and no pre-training shard
-_PARTS = (0.25, 0.5, 0.75)  # of a happening, where its frames are taken
+_SEED = 880_088  # no set of videos and no pre-training shard has this seed
+_PARTS = (0.25, 0.5, 0.75)  # places of the three frames within a happening
 _WIDTH, _HEIGHT, _TITLE = 160, 120, 14
 _COLUMNS = 2
 

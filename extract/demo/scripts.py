@@ -1,4 +1,4 @@
-"""Scripts of the generated surveillance sets: which videos there are, of which cameras, and what each shows."""
+"""Scripts of the generated surveillance sets: their videos, the camera of each, and what each shows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _VIDEOS_PER_CAMERA = 4  # two normal, two anomalous
 
 @dataclass(frozen=True)
 class Script:
-    """One video to make: its name, split, shot and seed. A truncated one loses the end of its bytes."""
+    """One video to make: its name, split, shot and seed. With `truncated` the end of the file is cut off."""
 
     video_id: str
     split: Split
@@ -45,8 +45,8 @@ def write_scripts(
     """Write the script of every video.
 
     Half of each camera's videos are anomalous. Videos come in pairs of equal length, one of each class, and anomalies
-    are placed uniformly, so that neither a video's length nor a frame's place in it tells much. One more video, of the
-    first training camera, is marked to be truncated.
+    are placed uniformly, so that neither a video's length nor a frame's place in it predicts much. One more video, of
+    the first training camera, is marked to be truncated.
 
     Args:
         seed: the same seed gives the same scripts.

@@ -22,19 +22,19 @@ def run_side_by_side(
 ) -> None:
     """Call `function` with each of `arguments` in `workers` new processes, in any order.
 
-    A job should count only when it is whole, under a name it takes last: on Ctrl-C, and when one job fails, the
-    others are ended where they are.
+    On Ctrl-C, and when one job fails, the other jobs are killed in the middle of their work. So a job should write its
+    result under a temporary name and rename it last.
 
     Args:
         function: a function of a module, whose arguments and result can be sent to another process.
         arguments: one tuple for each job.
-        workers: number of processes; 0 calls the function in this one.
-        done: jobs that an earlier run has finished; they count in `progress`.
+        workers: number of processes; 0 calls the function in this process.
+        done: number of jobs that an earlier run has finished; they count in `progress`.
         progress: called before the first job and after each one.
         begin: called once in each new process before its first job.
 
     Raises:
-        VadprobeError: if the system ended a process, as it does when memory runs out.
+        VadprobeError: if the system killed a process, as it does when memory runs out.
     """
     total = done + len(arguments)
     if progress:
@@ -59,7 +59,7 @@ def run_side_by_side(
                 "and the same command goes on. If memory was short, use fewer workers."
             ) from error
         except BaseException:
-            # Workers ignore Ctrl-C and have jobs in hand and before them; once they are gone, the pool ends at once.
+            # Workers ignore Ctrl-C, and more jobs wait for them; once they are killed, the pool ends at once.
             for process in list((pool._processes or {}).values()):
                 process.terminate()
             raise

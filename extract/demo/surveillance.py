@@ -1,6 +1,6 @@
 """The generated surveillance set: four videos of each camera, with frame-level truth, split by camera.
 
-It replaces no real data set; with it, the way from video files to a score can be run, timed and tested anywhere.
+It replaces no real data set. It lets anybody run, time and test the whole way from video files to scores.
 """
 
 import json
@@ -50,7 +50,7 @@ def make_surveillance_set(
         n_videos: a multiple of 16, so that every split has whole cameras.
         seconds: shortest and longest video; by default those of `SECONDS`.
         version: of the world; see `write_scripts`.
-        workers: processes that draw and encode; 0 draws in this one, as a notebook needs it.
+        workers: number of processes that draw and encode; 0 draws in this process, as a notebook needs it.
         progress: called with the number of videos that are done, and of all.
 
     Returns:

@@ -17,12 +17,12 @@ from vadprobe.store.errors import VadprobeError
 
 
 def make_tiny_backbone(folder: Path, family: str = "qwen2_5_vl", seed: int = 0) -> Path:
-    """Write a tiny random checkpoint: 6 layers of 8 heads.
+    """Write a tiny random checkpoint: 6 blocks of 8 heads.
 
     Args:
         folder: folder to write; an existing checkpoint of the same recipe is left as it is.
         family: "qwen2_5_vl", "internvl" (Qwen2 text, as InternVL3), "internvl-llama" (as InternVL2.5),
-            "llava_onevision", "qwen3_vl" (whose heads together are wider than the hidden state) or "qwen3_5" (8 layers,
+            "llava_onevision", "qwen3_vl" (whose heads together are wider than the hidden state) or "qwen3_5" (8 blocks,
             of which two have heads).
         seed: seed of the weights.
 
@@ -39,7 +39,7 @@ def make_tiny_backbone(folder: Path, family: str = "qwen2_5_vl", seed: int = 0) 
     if marker.exists() and json.loads(marker.read_text()) == card:
         return folder
     if marker.exists():
-        shutil.rmtree(folder)  # files of another family would be read along
+        shutil.rmtree(folder)  # files that another family left would be read too
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -64,7 +64,7 @@ def write_checkpoint(folder: Path, model: Any, tiny: TinyModel) -> None:
 
 
 def _spread(model: Any) -> None:
-    """Give every matrix the variance that keeps a signal's size, so that random layers pass on what they see."""
+    """Give every matrix the variance that keeps a signal's size, so that random layers pass on their input."""
     for name, weight in model.named_parameters():
         if weight.ndim >= 2 and "embed_tokens" not in name:
             torch.nn.init.normal_(weight, std=weight[0].numel() ** -0.5)

@@ -48,7 +48,7 @@ LLAVA_TEMPLATE = """\
 
 
 PROMPT_TEXTS = (*(prompt.text for prompt in SHIPPED.values()), *["Yes No yes no Frame1: system user assistant"] * 3)
-"""Shipped prompts, and the words around them."""
+"""Texts that the tokenizer is trained on by default: the shipped prompts, and the words around them."""
 
 
 def train_tokenizer(

@@ -51,7 +51,7 @@ class ChatText:
         return chat
 
     def recipe(self) -> dict[str, Any]:
-        """Return the template's SHA-256, and the user's system message if there is one."""
+        """Return the SHA-256 of the template, and the system message if one is set."""
         return {"chat_template": digest_json(self.template), **({} if self.system is None else {"system": self.system})}
 
     def render(self, prompt: str, before: str = "") -> str:
@@ -106,8 +106,8 @@ def render_turns(apply: Callable[[Turns], str], content: list[dict[str, Any]], s
     Args:
         apply: the chat template.
         content: parts of the user turn.
-        system: the message. Some templates take a string, others a list of parts; the form is chosen whose message
-            is in the rendered text.
+        system: the message; None for no system turn. Some templates take it as a string, others as a list of parts:
+            the first form is taken with which the message appears in the rendered text.
 
     Raises:
         VadprobeError: if the template takes no system turn: it refuses one, or the message is not in the text.
@@ -128,10 +128,15 @@ def render_turns(apply: Callable[[Turns], str], content: list[dict[str, Any]], s
 
 
 def check_before(rendered: str, before: str, prompt: str) -> str:
-    """Return a rendered conversation that has something between the text before the video and the prompt.
+    """Return a rendered conversation after checking that the video stands between the two texts.
+
+    Args:
+        rendered: the conversation.
+        before: the text before the video.
+        prompt: the text behind the video.
 
     Raises:
-        VadprobeError: if it has not: some templates put every video first, wherever it stands.
+        VadprobeError: if nothing stands between the texts; some templates put every video first.
     """
     start = rendered.find(before)
     between = rendered[start + len(before) : rendered.rfind(prompt)] if start >= 0 else ""
@@ -147,7 +152,7 @@ def expand(text: str, placeholder: str, replacement: str) -> str:
     """Replace the one video placeholder of a rendered conversation.
 
     Raises:
-        VadprobeError: if it is not there exactly once.
+        VadprobeError: if the placeholder does not occur exactly once.
     """
     if text.count(placeholder) != 1:
         raise VadprobeError(

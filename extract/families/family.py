@@ -57,7 +57,7 @@ class Family(Protocol):
         ...
 
     def prefix_mode(self, prompt: str, frames_per_clip: int, before: str = "") -> PrefixMode:
-        """Return how the tokens before the prompt's text can run, those of a text before the video among them.
+        """Return how the tokens before the prompt's text can run, including those of a text before the video.
 
         Raises:
             VadprobeError: if the prompt, or a clip of that many frames, cannot be prepared.
@@ -65,7 +65,7 @@ class Family(Protocol):
         ...
 
     def resize(self, frames: np.ndarray) -> Frames:
-        """Prepare one clip, (frames, height, width, 3) uint8, as far as possible right after it was decoded."""
+        """Prepare one clip, (frames, height, width, 3) uint8, as far as this can be done right after decoding."""
         ...
 
     def passes(

@@ -49,8 +49,8 @@ class InternVLChat(ChatText):
         """Choose the conversation whose turns end as those of the checkpoint's own template.
 
         Raises:
-            VadprobeError: if the template's turns are of another form, it begins with another system message, or one
-                is given.
+            VadprobeError: if the template's turns have another form, it begins with another system message, or
+                `system` is given.
         """
         if system is not None:
             raise VadprobeError(f"backbone.chat = {NAME!r} brings its own system message; leave backbone.system out.")

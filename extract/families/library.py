@@ -37,7 +37,10 @@ def one_line(error: object) -> str:
 
 
 def middle_frames(frames: int, seconds: float) -> "VideoMetadata":
-    """Place frame i of n in the middle of the i-th of n equal parts of the clip; the grid is twice as fine."""
+    """Return metadata that place frame i of n in the middle of the i-th of n equal parts of the clip, both from 0.
+
+    The library counts whole frames, so the grid has 2 n frames, of which those numbered 2 i + 1 are taken.
+    """
     indices = [2 * frame + 1 for frame in range(frames)]
     return VideoMetadata(
         total_num_frames=2 * frames, fps=2 * frames / seconds, frames_indices=indices, duration=seconds

@@ -15,7 +15,8 @@ from vadprobe.extract.families.family import Pass, PrefixMode
 from vadprobe.extract.families.pixels import Frames, PixelRecipe
 from vadprobe.store.format.specification import FeatureSpec
 
-_TRIAL_PROMPTS = ("A", "zebra?", "9 of them", "(yes)")  # what all of these have before them is before every prompt
+# The tokens that all of these have before them stand before every prompt.
+_TRIAL_PROMPTS = ("A", "zebra?", "9 of them", "(yes)")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,13 @@ class OwnFamily(ABC):
 
     @abstractmethod
     def prepare(self, clips: Sequence[Frames], seconds: Sequence[float], device: torch.device) -> ClipInputs:
-        """Turn clips `seconds` long, as they were decoded or as `resize` left them, into model inputs."""
+        """Turn clips into model inputs.
+
+        Args:
+            clips: as they were decoded, or as `resize` left them, all with the same number of frames.
+            seconds: duration of each clip.
+            device: device of the inputs.
+        """
 
     @abstractmethod
     def encode(self, model: Any, inputs: ClipInputs) -> dict[str, Any]:
@@ -69,7 +76,7 @@ class OwnFamily(ABC):
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **inputs.language}
 
     def notes(self, key: str) -> tuple[str, ...]:
-        """Return nothing: these families run the fast way."""
+        """Return no sentences: these families run the fast way."""
         return ()
 
     def resize(self, frames: np.ndarray) -> Tensor:
@@ -77,9 +84,9 @@ class OwnFamily(ABC):
         return self.pixels.resize(frames)
 
     def shared_tokens(self, frames_per_clip: int, before: str = "") -> Tensor | None:
-        """Return the tokens before a prompt's text, (tokens,) int64: common to prompts with one text before the video.
+        """Return the tokens before a prompt's text, (tokens,) int64; prompts with the same `before` share them.
 
-        None if there are none, or if the chat template puts a video token behind the text.
+        None if there are no such tokens, or if the chat template puts a video token behind the prompt's text.
         """
         return _shared_tokens(self, frames_per_clip, before)
 
@@ -114,7 +121,7 @@ class OwnFamily(ABC):
 
 @cache
 def _token_ids(family: OwnFamily, prompt: str, frames_per_clip: int, before: str) -> Tensor:
-    """Return `tokenize` of a prompt, made once for all batches: rendering and splitting take milliseconds."""
+    """Return `tokenize` of a prompt, computed once for all batches: rendering and splitting take milliseconds."""
     return family.tokenize(prompt, frames_per_clip, before)
 
 
@@ -126,7 +133,7 @@ def _shared_tokens(family: OwnFamily, frames_per_clip: int, before: str) -> Tens
 
 
 def _common(family: OwnFamily, frames_per_clip: int, before: str) -> tuple[Tensor, int]:
-    """Return the longest common beginning, and the number of tokens that the first trial prompt has behind it."""
+    """Return the longest common beginning of the trial prompts, and how many tokens the first one has behind it."""
     found = [family.tokenize(prompt, frames_per_clip, before)[0] for prompt in _TRIAL_PROMPTS]
     shortest = min(map(len, found)) - 1  # one token at least is the prompt's own
     stacked = torch.stack([ids[:shortest] for ids in found])

@@ -29,7 +29,7 @@ class PixelRecipe:
     def resize(self, frames: np.ndarray) -> Tensor:
         """Resize a clip, (frames, height, width, 3) uint8, to the model's size: (frames, 3, height, width) uint8.
 
-        Runs on the CPU: the processors resize uint8 values (bicubic), for which GPUs have no kernel.
+        It runs on the CPU: the library's processors resize uint8 values (bicubic), for which GPUs have no kernel.
         """
         pixels = torch.tensor(frames).permute(0, 3, 1, 2).contiguous()
         if pixels.shape[-2:] == (self.height, self.width):

@@ -35,7 +35,7 @@ class ProcessorFamily:
 
     Args:
         name: model type in transformers.
-        processor: the checkpoint's own.
+        processor: the checkpoint's own processor.
         medium: "video" where the processor and its chat template take one, else "image", one per frame.
         system: message of a system turn; with None the chat template decides.
     """
@@ -57,8 +57,8 @@ class ProcessorFamily:
             system: message of a system turn, or None.
 
         Raises:
-            VadprobeError: if the processor needs a package that is missing, or its chat template takes neither a video
-                nor an image, or no system message.
+            VadprobeError: if a package or a file of the processor is missing, or its chat template takes neither a
+                video nor an image, or takes no system message.
             OSError, ValueError: if there is no processor.
         """
         try:
@@ -103,7 +103,7 @@ class ProcessorFamily:
         }
 
     def notes(self, key: str) -> tuple[str, ...]:
-        """Return a sentence that says that this is the slower way."""
+        """Return a sentence that warns of the slower way."""
         return (
             f"Backbone {key!r} is of the family {self.name!r}, for which vadprobe has no inputs of its own: the "
             "checkpoint's processor prepares every clip on the CPU for each prompt anew, and each prompt is a pass of "

@@ -78,7 +78,10 @@ class Qwen25VL(OwnFamily):
         return slices, self.pixels.height // self.patch_size, self.pixels.width // self.patch_size
 
     def _patchify(self, video: Tensor) -> Tensor:
-        """Cut (clips, frames, 3, height, width) into (patches of all clips, values of a patch), merged adjacent."""
+        """Cut (clips, frames, 3, height, width) into (patches of all clips, values of a patch).
+
+        Patches that the model merges into one token lie next to each other.
+        """
         padding = -video.shape[1] % self.temporal_patch_size
         if padding:
             video = torch.cat([video, video[:, -1:].expand(-1, padding, -1, -1, -1)], dim=1)

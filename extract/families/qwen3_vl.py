@@ -1,6 +1,6 @@
 """Inputs of Qwen3-VL: patches as in Qwen2.5-VL, but the time of every slice is written before it, as text.
 
-So the tokens of a clip depend on its seconds: two clips of one prompt may differ in tokens, and in their number.
+So a clip's tokens depend on its duration: under one prompt, two clips may differ in tokens, and in their number.
 """
 
 import re

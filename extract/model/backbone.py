@@ -39,8 +39,15 @@ _LOCAL, _UNKNOWN = "sha256:", "unknown"  # revision of a folder (its beginning),
 class Description:
     """A backbone as its small files describe it, enough to plan the work.
 
-    `answer_ids` are tokens of yes and no; `card` is the content of the checkpoint's own card, None where it has none;
-    `quantisation` is None for plain weights.
+    Attributes:
+        config: the job's `[backbone]` section.
+        source: folder or hub id that transformers loads from.
+        spec: the backbone's part of a store's specification.
+        family: inputs of this kind of model.
+        answer_ids: token ids of yes and no.
+        random_weights: True if the weights were never trained.
+        card: content of the checkpoint's own card; None where it has none.
+        quantisation: how the weights are quantised; None for plain weights.
     """
 
     config: BackboneConfig
@@ -68,13 +75,13 @@ class Description:
         return self.family.prefix_mode(text, frames, before)
 
     def device_type(self, name: str) -> str:
-        """Return the kind of the device that a job names. Errors as of `choose_device`."""
+        """Return the kind of the device that a job names, such as "cuda". Errors as of `choose_device`."""
         return choose_device(name).type
 
     def recipe(self) -> dict[str, Any]:
-        """Return what the checkpoint adds to a store's recipe: its inputs, answers, and how its weights were made.
+        """Return what the checkpoint adds to a store's recipe: its inputs, its answers, and the origin of its weights.
 
-        Stores of weights that are not quantised have no word on it, so that their digests stay as they were.
+        Quantisation is named only where the weights are quantised, so that the digests of older stores stay the same.
         """
         return {
             **self.family.recipe(),
@@ -102,8 +109,8 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
         folder: the checkpoint folder, or None when `config.path` is a hub id.
 
     Raises:
-        VadprobeError: if the checkpoint cannot be found, has pointers in the place of files, is of a family that is not
-            known, or has weights that are quantised so that they cannot be read here.
+        VadprobeError: if the checkpoint cannot be found, has pointers in the place of files, is of an unknown family,
+            or has quantised weights that cannot be read here.
     """
     source = str(folder) if folder else config.path
     if folder is not None:
@@ -178,7 +185,7 @@ def _check_family(config: BackboneConfig, model_type: str) -> None:
 def _processor_inputs(
     config: BackboneConfig, model_config: Any, source: str, folder: Path | None, options: dict[str, Any]
 ) -> tuple[ProcessorFamily, Any, dict[str, Any]]:
-    """Return the same as `own_inputs` for any other model, through transformers' own processor."""
+    """Return the same values as `own_inputs` for any other model, whose inputs transformers' processor makes."""
     shape = text_shape(model_config.model_type, model_config)
     family = ProcessorFamily.load(model_config.model_type, source, options, config.system)
     return family, family.processor.tokenizer, shape
@@ -201,10 +208,10 @@ def load(
 
     Args:
         description: the backbone.
-        device: as for `choose_device`; or the device of each part of the model by the part's name, or "disk", as
-            transformers' `device_map`. The places change nothing but the rounding of the answers' logits.
+        device: as for `choose_device`; or transformers' `device_map`, from the name of each part of the model to its
+            device or "disk". The devices change nothing but the rounding of the answers' logits.
         threads: CPU threads of the model; by default all cores but one. If the decoder has no core of its own, the
-            model's threads wait for each other, and the same work takes ten times as long.
+            model's threads wait for each other, and the same work may take ten times as long.
         compiled: compile the language model's blocks, which changes features by rounding.
 
     Raises:

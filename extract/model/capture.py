@@ -68,7 +68,7 @@ def capture(
 class Wanted:
     """Tokens of a run that are kept, and what was seen of them in the run before it.
 
-    `columns` are the places of these positions among those of the run before.
+    `columns` are the places of these positions among the positions of the run before.
     """
 
     tokens: PositionTokens = LAST_TOKEN
@@ -118,7 +118,7 @@ def capture_positions(
 
 
 def run_to_end(model: Any, inputs: Mapping[str, Any], cache: KeptTokens | None, *, with_head: bool) -> Any:
-    """Run the model below its head; or the whole, its head on the last position only if the model has that choice."""
+    """Run the model below its head, or `with_head` all of it, if it can with the head on the last position alone."""
     if not with_head:
         return model.model(**inputs, past_key_values=cache, use_cache=cache is not None)
     last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}

@@ -1,4 +1,4 @@
-"""Capture of a few layers or heads: nothing else is kept, and the pass ends behind the deepest block of them."""
+"""Capture of a few layers or heads: nothing else is kept, and the pass ends behind the deepest block needed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True)
 class ChosenParts:
-    """Layers as (layer,), layer 0 the embedding; or heads as (block, head), block 0 the first; in the order wanted."""
+    """Layers as (layer,), layer 0 the embedding; or heads as (block, head), both from 0; in the order of the result."""
 
     unit: Literal["layer", "head"]
     indices: Sequence[tuple[int, ...]]

@@ -9,13 +9,13 @@ import torch
 from vadprobe.store.errors import VadprobeError
 
 BALANCED = "balanced"
-"""The model's parts are spread over all GPUs, about as much on each."""
+"""Name of the device that spreads a model's parts over all GPUs, about as much on each."""
 
 
 def choose_device(name: str) -> torch.device:
     """Return the device of that name; 'auto' is the first GPU when there is one, else the CPU.
 
-    For 'balanced' it is the kind of device that the model is spread over.
+    For 'balanced' it is the kind of device over which the model is spread.
 
     Raises:
         VadprobeError: if there is no such device, or the package that spreads a model is not installed.

@@ -30,7 +30,7 @@ class Forward:
     ) -> Iterator[Captured]:
         """Yield the features of a batch, one result per specification's prompt.
 
-        Prompts that differ in their position alone, one after another, share a pass.
+        Adjacent prompts that differ only in their position share a pass.
 
         Args:
             clips: as the family's `resize` left them, all with the same number of frames.
@@ -68,9 +68,9 @@ class Forward:
 
     @torch.inference_mode()
     def chosen(self, clips: Sequence[Any], seconds: Sequence[float], spec: FeatureSpec, chosen: ChosenParts) -> Tensor:
-        """Return chosen features of a batch under one prompt, (clips, features), from a pass that ends behind them.
+        """Return chosen layers or heads of a batch under one prompt, side by side, (clips, features).
 
-        Arguments as of a call; `chosen` are layers or heads, side by side in the result.
+        The pass ends behind the deepest of them. Arguments as of a call.
         """
         model, parts, position, found = self.backbone.model, self.backbone.parts, spec.prompt.position, []
         for passes in self.backbone.description.family.passes(model, self.backbone.device, clips, seconds, [spec]):

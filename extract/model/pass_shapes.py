@@ -1,4 +1,4 @@
-"""Shapes of a loaded model's passes, for families whose inputs are made here: what their arithmetic is counted from."""
+"""Shapes of a loaded model's passes, from which operations are counted, for families whose inputs are made here."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
@@ -22,8 +22,9 @@ Terms = tuple[list[Term], list[Term]]
 def pass_shape(backbone: Backbone, specs: Sequence[FeatureSpec]) -> PassShape | None:
     """Return the shapes of passes over one clip; None where they are not known.
 
-    That is where the family's own processor makes the inputs, for parts of another make (experts, other towers, blocks
-    that are not alike), and for prompts that are read at several positions or have different texts before the video.
+    They are not known where transformers' processor makes the inputs, where the model has parts of another kind
+    (experts, other towers, blocks that are not alike), and where prompts are read at several positions or have
+    different texts before the video.
 
     Args:
         backbone: the model.

@@ -34,10 +34,10 @@ class PositionTokens:
         Args:
             model: a transformers image-text-to-text model, whose configuration names its vision tokens.
             ids: (clips, tokens) of the whole sequences, which may be padded on the left.
-            positions: in the order of the values.
+            positions: positions, in the order of the values.
 
         Raises:
-            VadprobeError: if a position is of vision tokens and there are none.
+            VadprobeError: if more than the last prompt token is asked for, and a sequence has no vision tokens.
         """
         if tuple(positions) == (LAST_PROMPT,):
             return LAST_TOKEN
@@ -58,19 +58,26 @@ class PositionTokens:
         return self if self.weights is None else PositionTokens(self.weights[..., start:stop], self.counts)
 
     def take(self, value: Tensor) -> Tensor:
-        """Return a copy of what is kept of (clips, tokens, size).
+        """Return a copy of the values to keep of `value`, (clips, tokens, size).
 
         Returns:
-            (clips, positions, size): the last token's values; or sums in float32.
+            (clips, 1, size) in the same dtype, the last token's values; or (clips, positions, size) float32, for each
+            position the sum over its tokens.
         """
         if self.weights is None:
             return value[:, -1:].clone()
         weights = self.weights.to(value.device)
-        used = weights.any(dim=1)[..., None]  # a filler's value, or the first token's, need not be finite
+        used = weights.any(dim=1)[..., None]  # values of padding, and of the first token, may be infinite or NaN
         return torch.bmm(weights, value.float().masked_fill(~used, 0.0))
 
     def finished(self, taken: Tensor, before: Tensor | None, dtype: torch.dtype) -> Tensor:
-        """Return the values of each position from what `take` gave of this run and of the one before it."""
+        """Return the values of each position: the means over its tokens, in `dtype`, or the last token's values.
+
+        Args:
+            taken: the result of `take` for this run.
+            before: the result of `take` for the run over the tokens before; None if there was no such run.
+            dtype: dtype of means.
+        """
         if self.counts is None:
             return taken
         whole = taken if before is None else taken + before.to(taken.device)

@@ -1,8 +1,8 @@
 """Several prompts about one clip in one pass over its video: the tokens before the prompt's text run once.
 
-Those are the same for every prompt, and nearly all tokens are video. Their keys and values are kept; each prompt's own
-tokens then run behind them, one prompt after another. So the features of a prompt depend on which tokens are shared,
-but not on which other prompts are there, nor on how many: a prompt can be added later.
+These tokens are the same for every prompt, and nearly all of them are video. Their keys and values are kept; each
+prompt's own tokens then run behind them, one prompt after another. So the features of a prompt depend on which tokens
+are shared, but not on the other prompts or their number: a prompt can be added later.
 """
 
 import inspect
@@ -32,8 +32,8 @@ class SharedPrefix:
         inputs: keyword arguments of `model.model` for one of the prompts and all clips of the batch.
         n_shared: number of tokens that all prompts have in common; no video token lies behind them.
         n_blocks: number of blocks to run; by default all.
-        positions: those that any of the prompts is read at.
-        chosen: layers and heads that are read; by default all.
+        positions: all positions at which some prompt is read.
+        chosen: layers or heads that are read; by default all.
     """
 
     @torch.inference_mode()
@@ -66,9 +66,9 @@ class SharedPrefix:
 
     @torch.inference_mode()
     def features(self, inputs: Mapping[str, Any], answer_ids: tuple[int, int]) -> Captured:
-        """Return the features of a prompt's last token, whose own tokens run behind the shared ones.
+        """Run a prompt's own tokens behind the shared ones and return the features of its last token.
 
-        They equal those that `capture` gives of the prompt alone, up to rounding (at most 1e-5 in float32).
+        They equal the features that `capture` gives of the prompt alone, up to rounding (at most 1e-5 in float32).
 
         Args:
             inputs: keyword arguments of `model.model` for the prompt and the same clips.
@@ -91,13 +91,13 @@ class SharedPrefix:
 
     @torch.inference_mode()
     def chosen(self, inputs: Mapping[str, Any], parts: ChosenParts, position: Position = LAST_PROMPT) -> Tensor:
-        """Return chosen features of a prompt, as `capture_chosen`; inputs and errors as of `features`."""
+        """Return chosen layers or heads of a prompt, as `capture_chosen`; inputs and errors as of `features`."""
         wanted = self._wanted(inputs, (position,))
         with self._own_tokens(inputs) as own:
             return capture_chosen(self._model, self._parts, own, parts, self._kept, wanted)
 
     def _wanted(self, inputs: Mapping[str, Any], positions: Sequence[Position]) -> Wanted:
-        """Return the tokens behind the shared ones that are kept, with what was seen of those."""
+        """Return which of the prompt's own tokens are kept, with the values seen in the shared ones."""
         tokens = PositionTokens.of(self._model, inputs["input_ids"], positions).part(self._n_shared, None)
         if tokens.weights is None:
             return LAST_WANTED
@@ -105,7 +105,7 @@ class SharedPrefix:
 
     @contextmanager
     def _own_tokens(self, inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Give the arguments of a prompt's own tokens; at the end forget what they added to the shared ones."""
+        """Yield the arguments of a prompt's own tokens; at the end remove their keys and values from the cache."""
         positions, n_shared = token_positions(self._model, inputs), self._n_shared
         if not torch.equal(positions[..., :n_shared], self._positions):
             raise VadprobeError(

@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 NAME = "vadprobe_flash_windows"
-"""Name under which transformers finds the function. A name with "flash" gets all windows in one call, with their
-borders."""
+"""Name under which transformers finds the function. transformers hands all windows, with their borders, in one call to
+a function that has "flash" in its name."""
 
 
 def batch_windows(model: Any) -> bool:

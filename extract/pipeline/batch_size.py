@@ -12,7 +12,7 @@ DEFAULT_CLIPS = 8
 """Clips per pass where memory is not measured, as on the CPU."""
 
 MOST_CLIPS = 16
-"""Most clips per pass: with so many clips of some thousand tokens a GPU is busy; more would only take memory."""
+"""Most clips per pass: this many clips of some thousand tokens keep a GPU busy; more would only take memory."""
 
 RESERVE = 0.15
 """Fraction of the free memory that stays free: allocations are rounded up and leave gaps."""
@@ -41,7 +41,7 @@ class BatchSize:
         return self._size
 
     def measure(self, run: Callable[[int], object]) -> int:
-        """Choose the size from what one and two clips take; `run(n)` runs n clips and drops their features."""
+        """Choose the size from the memory that one and two clips take; `run(n)` runs n clips and drops the features."""
         run(1)  # what is allocated once, such as work space, is no part of a clip
         peaks = []
         for count in (1, 2):
@@ -79,9 +79,11 @@ class BatchSize:
 
 
 def n_fitting(peaks: list[int], free: int) -> int:
-    """Count the clips that fit into `free` bytes if one and two clips take `peaks` bytes: 1 to `MOST_CLIPS`.
+    """Return the number of clips that fit into memory, 1 to `MOST_CLIPS`.
 
-    1 if `peaks` is shorter, because even two clips did not fit.
+    Args:
+        peaks: bytes that one clip and two clips take; fewer than two values mean that two clips did not fit: 1.
+        free: free bytes.
     """
     if len(peaks) < 2:
         return 1

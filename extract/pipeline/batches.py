@@ -32,7 +32,7 @@ class BatchRunner:
         No batch reaches over two partitions, so a partition that is redone has the same batches again.
 
         Raises:
-            VadprobeError: if the memory does not suffice and the batch must not, or cannot, be halved.
+            VadprobeError: if memory runs out and the batch may not, or cannot, be halved.
         """
         if partition.waiting and (partition.n_left == 0 or len(partition.waiting) >= self._size(partition)):
             self._run(partition)
@@ -72,4 +72,4 @@ class BatchRunner:
     def _features(self, partition: OpenPartition, batch: Sequence[Clip]) -> list[Captured]:
         frames, seconds = [clip.frames for clip in batch], [partition.seconds(clip) for clip in batch]
         specs = [writer.spec for writer in partition.writers]
-        return list(self._load_forward()(frames, seconds, specs, partition.depth))
+        return list(self._load_forward()(frames, seconds, specs, partition.n_blocks))

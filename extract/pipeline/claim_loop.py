@@ -113,14 +113,15 @@ def _claimable(
 
 
 def next_partition(left: Sequence[PartitionKey], last: PartitionKey | None, others_met: bool) -> PartitionKey | None:
-    """Choose what to claim next: the partition behind our last one, as its video may be open already.
+    """Choose the partition to claim next; None if none is left.
 
-    Otherwise the first that is left; or, where there are other workers, the middle of the longest row of partitions
-    that are left, so that each worker has videos of its own to read on in.
+    It is the partition behind our last one if that is left, as its video may be open already. Otherwise it is the
+    first that is left; or, where there are other workers, the middle of the longest run of adjacent partitions, so that
+    each worker goes on in videos of its own.
 
     Args:
-        left: ascending.
-        last: the partition claimed before.
+        left: pending partitions, ascending.
+        last: the partition claimed before; None at the start.
         others_met: True if another worker was found to hold a partition.
     """
     if not left:
@@ -154,8 +155,8 @@ def _waiting(extractor: Extractor, left: Sequence[PartitionKey]) -> str:
 def _limit_malloc_arenas() -> None:
     """Let all threads take memory from two pools, where the C library is glibc.
 
-    By default glibc gives each thread a pool of its own, and what one thread takes and another gives back is not used
-    again: an extraction then grows by some megabytes per thousand clips.
+    By default glibc gives each thread a pool of its own, and memory that one thread takes and another frees is not
+    used again: an extraction then grows by some megabytes per thousand clips.
     """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):

@@ -100,7 +100,7 @@ class Extractor:
             yield outcome
 
     def _keep_timings(self, position: int) -> None:
-        """Write the timings of a sampling beside its stores, if any of its clips has gone through the model."""
+        """Write the timings of a sampling beside its stores, if at least one of its clips went through the model."""
         if self.timings.passes_of(position):  # else the model may not even be loaded
             self._kept_timings.keep(position, self.plan.samplings[position], self.forward.backbone)
 

@@ -25,7 +25,7 @@ class KeptTimings:
     begun: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def keep(self, position: int, sampling: SamplingPlan, backbone: Backbone) -> None:
-        """Write what was counted of a sampling. A failure is logged: no extraction ends for its timings."""
+        """Write the timings of a sampling. A failure is logged and does not end the extraction."""
         passes = self.timings.passes_of(position)
         if not passes:
             return

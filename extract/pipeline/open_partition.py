@@ -1,4 +1,4 @@
-"""A partition that is being computed: what is known of its clips so far."""
+"""A partition that is being computed: its waiting clips, its features and failures so far."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -70,12 +70,12 @@ class OpenPartition:
 
     @property
     def kind(self) -> PassKind:
-        """The passes that its time is counted with."""
-        return PassKind(self.key.position, tuple(writer.spec.prompt.key for writer in self.writers), self.depth)
+        """The kind of passes under which the partition's time is counted."""
+        return PassKind(self.key.position, tuple(writer.spec.prompt.key for writer in self.writers), self.n_blocks)
 
     @cached_property
-    def depth(self) -> int:
-        """Number of blocks of the language model of which some writer keeps something."""
+    def n_blocks(self) -> int:
+        """Number of the language model's blocks that must run for what the writers keep."""
         n_layers = self.writers[0].spec.backbone.n_layers
         return max(writer.contents.blocks_needed(n_layers, self.key.partition) for writer in self.writers)
 
@@ -86,7 +86,7 @@ class OpenPartition:
             yield video_id, [(row, clip.frame_indices) for row, clip in same]
 
     def seconds(self, clip: Clip) -> float:
-        """Return how long a clip is, in seconds."""
+        """Return the duration of a clip in seconds."""
         table = self.sampling.clips
         frames = int(table.stop_frames[clip.row] - table.start_frames[clip.row])
         return frames / float(table.fps[table.video_codes[clip.row]])
@@ -107,7 +107,7 @@ class OpenPartition:
         return [clip.row - self.rows.start for clip in clips]
 
     def computed(self, clips: Sequence[Clip]) -> None:
-        """Note that clips have their features, and find out if the partition is still ours."""
+        """Note that clips have their features, and check if this worker still holds the partition."""
         self.batch_sizes.add(len(clips))
         for _ in clips:
             self.clip_done(True)
@@ -118,7 +118,7 @@ class OpenPartition:
             self.waiting.clear()
 
     def is_wanted(self) -> bool:
-        """Return True as long as the rest is worth decoding."""
+        """Return False once the partition is lost: its other clips are not worth decoding."""
         return self.lost is None
 
     def write(self) -> None:

@@ -52,18 +52,24 @@ class SamplingPlan:
 
     @property
     def n_bytes_missing(self) -> int:
-        """Bytes, about, that the partitions not written yet will take on the disk."""
+        """Estimated bytes on the disk of the partitions not written yet."""
         return sum(stored_bytes(writer.spec, writer.contents, writer.missing()) for writer in self.writers)
 
     @property
     def n_objects_missing(self) -> int:
-        """Number of files, or objects, that the partitions not written yet will be."""
+        """Number of files or objects that the partitions not written yet will have."""
         return sum(n_objects(writer.spec, writer.contents, writer.missing()) for writer in self.writers)
 
 
 @dataclass(frozen=True)
 class ExtractionPlan:
-    """All that stage 1 of a job has to do. `notes` say what will take longer than it could, and which files are odd."""
+    """All that stage 1 of a job has to do.
+
+    Attributes:
+        videos: facts of every video of the dataset, readable or not.
+        samplings: the stores of each sampling.
+        notes: sentences for the user on new videos, unusual files, and work that will take longer than it could.
+    """
 
     videos: tuple[VideoFacts, ...]
     samplings: tuple[SamplingPlan, ...]
@@ -102,7 +108,7 @@ class ExtractionPlan:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """Sentences on what the features may be taken for, as the backbone's card and the videos decide."""
+        """Sentences on what the features may be used for, as the backbone's card and the videos decide."""
         specs = [writer.spec for sampling in self.samplings for writer in sampling.writers]
         return tuple(dict.fromkeys(note for spec in specs for note in spec.notes))
 
@@ -147,7 +153,7 @@ def plan_extraction(
         )
         plans.append(SamplingPlan(section.sampling(), clips, writers))
     require_space(root, sum(sampling.n_bytes_missing for sampling in plans))
-    # Only now: a plan that is refused must leave the counts that belong to the stored clips.
+    # Written only now: a plan that is refused must not replace the counts that belong to the stored clips.
     keep_probes(probes, layout)
     return ExtractionPlan(
         probes, tuple(plans), (*appended, *description.notes, *unusual(probes), *_unshared(plans, description, config))
@@ -203,7 +209,7 @@ def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, sectio
 
 
 def _unshared(plans: Sequence[SamplingPlan], description: PlannedBackbone, config: ExtractionConfig) -> Iterator[str]:
-    """Yield a sentence for each sampling of which some prompts share nothing, although the job asks for it."""
+    """Yield a sentence for each sampling in which some prompts share no tokens although the job asks for it."""
     if config.prefix == "independent" or not description.can_share_prefix:
         return
     for sampling in plans:

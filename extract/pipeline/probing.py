@@ -25,8 +25,8 @@ def probe_videos(
 ) -> tuple[VideoFacts, ...]:
     """Find out frame counts and rates of the videos, or the reason why one cannot be read.
 
-    A video whose file has not changed since an earlier plan is not opened again, unless the decoder was too slow or
-    crashed then, or an older version, which made no notes, could not read it.
+    A video whose file has not changed since an earlier plan is not opened again. It is tried again if the decoder was
+    too slow or crashed then, or if a version of vadprobe that made no notes could not read it.
     """
     known = {(video.video_id, video.fingerprint): video for video in read_video_facts(layout.videos)}
     probes = []
@@ -60,7 +60,7 @@ def _may_be_readable_now(video: VideoFacts) -> bool:
 
 
 def keep_probes(probes: Sequence[VideoFacts], layout: DatasetLayout) -> None:
-    """Write this job's videos beside those that jobs on other splits have probed before, if there is news of any."""
+    """Add this job's videos to those that jobs on other splits have probed before; write only if something changed."""
     names, known = {probe.video_id for probe in probes}, read_video_facts(layout.videos)
     news = [*probes, *(probe for probe in known if probe.video_id not in names)]
     if tuple(news) != known:

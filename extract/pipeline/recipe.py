@@ -9,9 +9,9 @@ from vadprobe.store.format.sampling import Sampling
 
 
 def prefix_mode(description: PlannedBackbone, prompt: Prompt, sampling: Sampling, config: ExtractionConfig) -> str:
-    """Return how the tokens before a prompt's text run: "shared" if asked for and the chat template allows it.
+    """Return how the tokens before a prompt's text run, "shared" or "independent".
 
-    Otherwise "independent": every prompt runs over the whole video.
+    They are shared if the job asks for it and the chat template allows it; else each prompt runs over the whole video.
     """
     possible = description.prefix_mode(prompt.text, sampling.frames_per_clip, prompt.before)
     return possible if config.prefix == "shared" else "independent"

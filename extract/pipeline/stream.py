@@ -77,7 +77,7 @@ class PartitionStream:
                 yield Run(partition, path, clips, partition.is_wanted)
 
     def _write(self, partition: OpenPartition, writer: ThreadPoolExecutor) -> None:
-        """Give a computed partition to the writer, which has one at most: features take much memory."""
+        """Give a computed partition to the writer thread, which holds at most one: features take much memory."""
         self._batches.finish(partition)
         self._finish_writing()
         self._writing = partition, writer.submit(partition.write)

@@ -23,7 +23,7 @@ class PassKind(NamedTuple):
 
 @dataclass
 class Spending:
-    """Seconds that are being spent; `kind` is set by whoever learns for which passes they are."""
+    """Seconds that are being spent; the code inside sets `kind` once it knows for which passes."""
 
     kind: PassKind | None = None
 
@@ -69,7 +69,7 @@ class Timings:
 
     @contextmanager
     def spend(self, part: str, kind: PassKind | None = None) -> Iterator[Spending]:
-        """Count the seconds inside as time of one of `PARTS`, for the kind of passes that is known at the end."""
+        """Count the seconds inside as time of one of `PARTS`, for the kind of passes that is set at the end."""
         spending, begun = Spending(kind), time.monotonic()
         try:
             yield spending
@@ -80,7 +80,7 @@ class Timings:
                 self._kinds.setdefault(spending.kind, _Counted()).seconds[part] += seconds
 
     def passes_of(self, position: int) -> Sequence[PassTimings]:
-        """Return what was counted of one sampling of the plan."""
+        """Return the timings of one sampling of the plan."""
         return [
             PassTimings(
                 prompts=kind.prompts,
@@ -100,7 +100,7 @@ class Timings:
         return time.monotonic() - self.started
 
     def busy(self) -> str:
-        """Say in a few words how much video goes through per second and how busy the model is; "" before it began."""
+        """Return a few words on the video computed per second and how busy the model is; "" before the first pass."""
         if not self.clips:
             return ""
         words = [f"{self.video_seconds / self.seconds:.1f}x real time", f"model {self.percent('model'):.0f}%"]

@@ -1,4 +1,4 @@
-"""Several decoders at once, whose clips arrive in the order asked for and in bounded memory."""
+"""Several decoders at once; their clips arrive in the order asked for, and take bounded memory."""
 
 import threading
 from collections import deque
@@ -27,7 +27,7 @@ class Run(Generic[Owner]):
     """Clips of one video that one decoder reads.
 
     Attributes:
-        owner: comes back on every clip.
+        owner: any object; every clip carries it back.
         path: the video file.
         clips: rows with their frame indices, in ascending order of frames.
         is_wanted: asked before each clip; once it returns False, clips arrive with neither frames nor a reason.
@@ -51,7 +51,7 @@ class DecodedClip(Generic[Owner, Frames]):
 
 @dataclass
 class _Queued(Generic[Owner, Frames]):
-    """A run in the queue; its first clip is number `first` of all clips."""
+    """A run in the queue; its first clip is number `first` of all clips of the pool, from 0."""
 
     run: Run[Owner]
     first: int
@@ -68,9 +68,9 @@ class DecodePool(Generic[Owner, Frames]):
     Args:
         count: decoder processes.
         deadline: as for `Decoder`, in seconds.
-        prepare: work on the decoded frames, such as resizing, that is done in the decoder's thread.
-        least: clips that may always be ahead of the one that was handed out last.
-        budget: bytes of decoded clips beyond which no more than `least` are decoded ahead.
+        prepare: function applied to decoded frames, such as resizing; it runs in the decoder's thread.
+        least: number of clips that may always be decoded ahead of the one handed out last.
+        budget: bytes of decoded clips; beyond them no more than `least` clips are decoded ahead.
         reader: as for `Decoder`.
     """
 
@@ -102,12 +102,12 @@ class DecodePool(Generic[Owner, Frames]):
             thread.start()
 
     def clips(self, runs: Iterator[Run[Owner]]) -> Iterator[DecodedClip[Owner, Frames]]:
-        """Yield the clips of all runs in order. May be called once.
+        """Yield the clips of all runs in order. It may be called once.
 
-        `runs` is asked for the next one, in the caller's thread, only when a decoder has nothing to do.
+        The next run is taken from `runs`, in the caller's thread, only when a decoder has nothing to do.
 
         Raises:
-            Exception: whatever went wrong while decoding and is no fault of the video.
+            Exception: any error while decoding that is no fault of the video.
         """
         while True:
             with self._changed:
@@ -136,7 +136,7 @@ class DecodePool(Generic[Owner, Frames]):
         )
 
     def _may_decode(self, number: int) -> bool:
-        """Return True if there is room for the clip of that number, in the order of all clips."""
+        """Return True if there is room for clip `number` of all clips, from 0."""
         ahead = number - self._handed_out
         return ahead < self._least or (ahead < MOST_CLIPS and self._held_bytes < self._budget)
 
@@ -180,10 +180,10 @@ class DecodePool(Generic[Owner, Frames]):
             decoder.close()
 
     def _next_run(self, own: int, finished: _Queued[Owner, Frames] | None) -> _Queued[Owner, Frames] | None:
-        """Wait for a run that no decoder has taken, of a video that no decoder is reading; None at the end.
+        """Wait for a run that no decoder has taken, of a video that no decoder is reading; return None at the end.
 
-        A video goes on in the decoder that has it open, if that one has nothing else to do: another would have to read
-        it from the beginning.
+        A run of a video that a decoder without work has open goes to that decoder: another one would have to read the
+        video from its beginning.
         """
 
         def free() -> _Queued[Owner, Frames] | None:

@@ -1,8 +1,8 @@
 """The child process that decodes: `python -m vadprobe.extract.video.decode_worker [MEMORY] FD`.
 
-It reads requests from a socket and answers each with one JSON header and, for frames, their raw bytes, which are left
-in memory that both processes share where its descriptor is given. It runs apart
-from the main process because a decoder may hang or crash on a broken file, and nothing in the same process can stop it.
+It reads requests from a socket and answers each with one JSON header and, for frames, their raw bytes. Where the
+descriptor MEMORY is given, frames are left in memory that both processes share. It runs apart from the main process
+because a decoder may hang or crash on a broken file, and nothing in the same process can stop it.
 """
 
 import contextlib
@@ -33,9 +33,9 @@ def declared_frames(path: str) -> int | None:
 def answer(
     reader: VideoReader, request: dict[str, Any], heartbeat: Heartbeat, shared: SharedFrames | None = None
 ) -> tuple[dict[str, Any], bytes | memoryview]:
-    """Answer a request: `{"path": ...}` probes, `"indices"` in it reads those frames, `"count"` counts them.
+    """Answer a request: `{"path": ...}` probes a file, with `"indices"` reads those frames, with `"count"` counts all.
 
-    `"with": "decord"` lets decord read it, where it can be trusted with the file.
+    `"with": "decord"` lets decord read the file where it can be trusted with it.
     """
     path, with_decord = request["path"], request.get("with") == DECORD
     try:
@@ -62,7 +62,12 @@ def answer(
 
 
 def serve(descriptor: int, memory: int | None = None) -> None:
-    """Answer requests until the other side closes; frames go through shared memory where its descriptor is given."""
+    """Answer requests until the other side closes.
+
+    Args:
+        descriptor: descriptor of the socket.
+        memory: descriptor of the shared memory for frames; None to send them through the socket.
+    """
     av.logging.set_level(None)  # what is logged is decord's: see DecordReader.read
     shared = None if memory is None else SharedFrames(memory)
     reader = VideoReader(shared.allocate) if shared else VideoReader()

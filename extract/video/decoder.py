@@ -37,7 +37,7 @@ def check_reader(reader: ReaderName) -> None:
     """Check that a reader is installed.
 
     Raises:
-        VadprobeError: if it is not; it says how to install it, and that none is needed.
+        VadprobeError: if it is missing; the error says how to install it, and that PyAV reads the same frames.
     """
     if reader == "decord" and find_spec("decord") is None:
         raise VadprobeError(
@@ -52,9 +52,9 @@ class Decoder:
     Args:
         deadline: seconds without progress (opening a file, decoding one frame) after which the process is killed and
             the clip counts as failed.
-        reader: library that reads, "auto" and "pyav" for PyAV, which reads everything. What "decord" refuses, hangs on,
-            crashes on or would read wrongly is read by PyAV; a file on which it was killed, or died, from then on, with
-            as much time again. All give the same frames.
+        reader: library that reads. "auto" and "pyav" stand for PyAV, which reads everything. With "decord", PyAV reads
+            the files that decord refuses or would read wrongly. If the process hangs or crashes while decord reads a
+            file, PyAV reads that file from then on, with a new deadline. Both give the same frames.
 
     Attributes:
         reader: library that answered the last request for a file or its frames, "decord" or "PyAV".
@@ -187,7 +187,7 @@ class Decoder:
         return self._connection
 
     def _died(self) -> str:
-        """Return how the process ended, and clear it away."""
+        """Return a sentence on how the process ended, and clean up after it."""
         assert self._process is not None
         assert self._errors is not None
         try:
@@ -201,7 +201,7 @@ class Decoder:
         return f"{CRASHED} with " + ": ".join([how, *last])
 
     def interrupt(self) -> None:
-        """End a read in progress, which then fails, and refuse further ones. Another thread may call this."""
+        """End a read in progress, which then fails, and refuse further reads. Another thread may call this."""
         self._interrupted = True
         process = self._process
         if process is not None:

@@ -1,4 +1,4 @@
-"""Counting the frames of video files in every way there is: header, index, decoding."""
+"""Counting the frames of video files in three ways: by header, by index, and by decoding."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +16,8 @@ def count_frames(
 ) -> tuple[tuple[VideoFacts, ...], tuple[Finding, ...]]:
     """Open every file and count its frames.
 
-    The count that decides is that of the decoder stage 1 uses: what it returns is what is scored. It is compared with
-    what the container declares and, with `decode`, with the frames that come out.
+    The count of the decoder that stage 1 uses decides, because its frames are the ones that are scored. It is compared
+    with the count that the container declares and, with `decode`, with the number of decoded frames.
 
     Args:
         folder: folder that the paths are relative to.

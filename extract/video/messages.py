@@ -9,7 +9,7 @@ class Connection:
     """One end of a socket over which JSON headers travel, each with a block of bytes.
 
     A timeout bounds every single read and write, so a process that stops in the middle of a message is noticed too.
-    `multiprocessing.connection.Connection` has no such bound, and takes 1.5 times as long for the frames of a clip.
+    `multiprocessing.connection.Connection` has no such bound, and takes about 1.5 times as long for a clip's frames.
     """
 
     def __init__(self, end: socket.socket) -> None:

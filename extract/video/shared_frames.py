@@ -1,7 +1,7 @@
 """Memory that the main process and a decoder process share, through which frames go without being copied.
 
-The main process says where there is room, the decoder process writes a clip there, or behind everything if the room is
-too small. A clip's memory is free again when nothing looks at its frames any more.
+The main process says where there is room. The decoder process writes a clip there, or at the end if the room is too
+small. A clip's memory is free again when its frames are no longer referenced.
 """
 
 import mmap
@@ -15,7 +15,7 @@ class SharedFrames:
     """Shared memory, which grows with the clips that are in it at the same time.
 
     Args:
-        descriptor: of memory that another process has opened; None to open it here.
+        descriptor: descriptor of memory that another process has opened; None to open it here.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
@@ -34,7 +34,7 @@ class SharedFrames:
     def room(self) -> tuple[int, int]:
         """Return an offset and the free bytes behind it, enough for a clip like the last one; (0, 0) if there are none.
 
-        Called by the process that looks at frames.
+        The process that reads frames calls this.
         """
         start = 0
         for offset, size in sorted(self._taken.copy().items()):

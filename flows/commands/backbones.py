@@ -37,14 +37,14 @@ def convert_checkpoint(
     """Turn an original InternVL checkpoint into transformers' own layout.
 
     It reads InternVL2, InternVL2.5, InternVL3 and Holmes-VAU (model type internvl_chat) and merges adapters (LoRA).
-    No code of the checkpoint is run and no pickle is opened. The target appears when all of it is written, with
+    No code of the checkpoint is run and no pickle is opened. The target appears only when it is complete, with
     conversion.json, which says what it was made from.
 
     Example: vadprobe convert-checkpoint InternVL3-8B InternVL3-8B-hf
 
     Args:
         source: folder of the original checkpoint (safetensors)
-        target: the folder to make; nothing may be there
+        target: the folder to make; it must not exist
         adapter: folder of a PEFT adapter (LoRA) to merge into the weights
         tokenizer: folder of a fast tokenizer to take instead of the checkpoint's own
         system_turn: begin every conversation with the original chat()'s system message; by default there is none, as
@@ -78,7 +78,7 @@ def make_demo_backbone(
     """Pre-train the demo backbone from nothing, as a captioner of generated scenes.
 
     It draws shots of its own, none of which is in a generated set, and trains a small Qwen2.5-VL to caption them. No
-    label is used. What an interrupted run has drawn and trained is kept: the same command goes on.
+    label is used. An interrupted run keeps what it has drawn and trained; the same command continues it.
 
     Example: vadprobe make-demo-backbone my-captioner --work drawn --seed 1
 
@@ -89,7 +89,7 @@ def make_demo_backbone(
         workers: processes that draw; with more than one, two train, and the steps are the same
         shots: shots to draw for the training, ten clips each
         vision_steps: steps in which the vision tower learns single words
-        caption_steps: steps in which all of it learns captions
+        caption_steps: steps in which the whole model learns captions
     """
     from vadprobe.extract.demo.captioner.making import make_captioner
     from vadprobe.extract.demo.captioner.recipe import ClipRecipe, Recipe, TrainingRecipe

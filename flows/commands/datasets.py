@@ -76,7 +76,11 @@ def _audit(dataset: DatasetOptions, decode: bool) -> Audit:
 def _count(
     config: DatasetConfig, workspace: Path, decode: bool
 ) -> tuple[tuple[VideoFacts, ...] | None, tuple[Finding, ...]]:
-    """Open the video files, where there are any and stage 1 is installed."""
+    """Open the video files and count their frames, if there are files and stage 1 is installed.
+
+    Returns:
+        The facts of the videos, None if nothing was opened, and what was found.
+    """
     if config.videos is None:
         if decode:
             raise VadprobeError("--decode needs the video files; give --videos.")

@@ -109,7 +109,7 @@ def _export_lines(out: Path, done: Exported) -> Iterator[str]:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class HeadHuntOptions:
-    """Options that say what the pickles do not."""
+    """Options for facts that the pickles do not hold."""
 
     root: Place
     """the folder of the stores, or its URL"""

@@ -1,6 +1,6 @@
 """Types of options that several commands have: places, numbers, heads, names, and the dataset.
 
-The modules of commands import at their top what signatures need; what the work needs is imported when it begins, so
+At their top, the modules of commands import only what signatures need. All else is imported when the work begins, so
 that the help of a command appears at once.
 """
 
@@ -108,7 +108,7 @@ OptionalWhole = Annotated[int | None, Parameter(converter=_whole, n_tokens=1)]
 Place = Annotated[StorePath, SkipValidation, Parameter(converter=_place)]
 """Folder of this machine, or a URL, which only behaves like a path and so is not validated as one."""
 JsonFile = Annotated[Path | None, Parameter(converter=_json_file, allow_leading_hyphen=True, metavar="FILE")]
-"""File for JSON; "-" stands for standard output, where nothing else is printed then."""
+"""File for JSON; "-" stands for standard output, and then nothing else is printed there."""
 Names = Annotated[tuple[str, ...] | None, _list(_names, "NAMES")]
 """Words, separated by commas."""
 Numbers = Annotated[tuple[int, ...] | None, _list(_numbers, "N,N")]
@@ -122,10 +122,10 @@ VideoNames = Annotated[tuple[str, ...] | None, _list(_videos, "NAMES")]
 def stores_of(target: StorePath) -> list[StorePath]:
     """Return the stores that a job file, a store's path, or a folder stands for.
 
-    A store that lost its metadata or its whole group is among them.
+    A store that lost its metadata or its whole Zarr group is among them.
 
     Raises:
-        VadprobeError: if there is nothing of that name, or no store below a folder.
+        VadprobeError: if nothing has that name, or a folder has no store below it.
     """
     from vadprobe.flows.jobs.job import load_job
     from vadprobe.store.catalog.finding import stores_below

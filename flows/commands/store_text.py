@@ -23,7 +23,7 @@ _DIGEST = 12
 
 
 def catalog_lines(catalog: "Catalog") -> Iterator[str]:
-    """Yield a table of stores, their total, and what is wrong with them."""
+    """Yield a table of stores with their total, then the problems of each."""
     yield from table(_HEAD, [_row(entry) for entry in catalog.entries], right=("rows", "failed", "size"))
     states = [entry.state for entry in catalog.entries]
     others = ", ".join(f"{states.count(state)} {state}" for state in ("open", "unreadable") if state in states)
@@ -49,7 +49,7 @@ def _row(entry: "Entry") -> tuple[str, ...]:
 
 
 def store_lines(store: dict[str, Any]) -> Iterator[str]:
-    """Yield everything that `describe_store` found, for people."""
+    """Yield the result of `describe_store` as lines for people."""
     rows, sizes = store["rows"], store["bytes"]
     partitions = f"{rows['partitions_done']} of {counted(rows['partitions_planned'], 'partition')}"
     yield store["store"]
@@ -132,7 +132,7 @@ def _held(store: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _timing_lines(store: dict[str, Any]) -> Iterator[str]:
-    """Yield where the time of a clip went, by device and by what one pass computed."""
+    """Yield how the time of a clip was spent, by device and by the parts that one pass computed."""
     total = store["specification"]["backbone"]["n_layers"]
     for device in store["timings"]:
         yield f"  on {device['device']} in {device['dtype']}"
@@ -200,7 +200,7 @@ def _values_line(array: "ArrayDifference") -> str:
 
 
 def garbage_lines(root: str, found: "Sequence[Garbage]") -> Iterator[str]:
-    """Yield what 'vadprobe gc' would remove and what it would leave, with reasons and sizes."""
+    """Yield what 'vadprobe gc' would remove and what it would keep, with reasons and sizes."""
     parts = (
         ("These would go:", "delete"),
         ("These would go if their workers send no heartbeat while they are watched:", "wait"),

@@ -221,5 +221,5 @@ def _comparison_content(found: "Comparison") -> dict[str, Any]:
 
 
 def _number(value: float) -> float | str | None:
-    """Return a number as JSON can hold it: NaN is null, an infinity becomes a word."""
+    """Return a number in a form that JSON has: NaN becomes None, an infinity becomes a word."""
     return None if math.isnan(value) else value if math.isfinite(value) else str(value)

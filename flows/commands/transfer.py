@@ -123,7 +123,7 @@ def _copy(source: StorePath, root: StorePath, parts: PartOptions, rows: RowOptio
 
 
 def _chosen(source: StorePath, parts: PartOptions, rows: RowOptions) -> tuple[Choice, list[FeatureStore]]:
-    """Return the part and the stores to take it from, after checking that each of them has it."""
+    """Return the part to copy and the stores to copy it from, after checking that each store has it."""
     layers, heads, asked = parts.layers, parts.heads, None
     if parts.detector:
         detector = _detector(parts.detector)

@@ -52,10 +52,10 @@ def verify(target: Place, /, *, resume: bool = False, workers: OptionalPositive 
 
 
 def repair(stores: Iterable[StorePath], workers: int | None = None) -> "list[RepairPlan]":
-    """Verify stores and apply what mends them, saying what is done; stores that do not exist yet are passed over.
+    """Verify stores and repair them, printing what is done; stores that do not exist yet are left out.
 
     Returns:
-        The plans that had something to do or to say.
+        The plans that had something to repair or to report.
 
     Raises:
         StoreError: if another worker writes a partition that would be reset.
@@ -106,7 +106,7 @@ def _workers() -> int:
 
 
 def _lines(found: "Verification") -> Iterator[str]:
-    """Yield a verification as sentences: problems, state, the partitions to redo, and what would mend it."""
+    """Yield a verification as sentences: problems, state, the partitions to compute again, and the repair."""
     from vadprobe.store.verification.repair import plan_repair
 
     yield from map(str, found.problems)

@@ -1,1 +1,1 @@
-"""Files for a Prefect server, automations and deployments of a checkout, and what a deployment pulls."""
+"""Deployments and automations for a Prefect server, and the step that pulls a checkout."""

@@ -9,18 +9,18 @@ from vadprobe.store.errors import VadprobeError
 
 
 def use(directory: str) -> dict[str, str]:
-    """Let this process, and those that it starts, import vadprobe from a checkout.
+    """Let this process and its child processes import vadprobe from a checkout.
 
     The packages that vadprobe needs are those of the worker's environment.
 
     Args:
-        directory: of the checkout, which the step `git_clone` gives.
+        directory: folder of the checkout, as the step `git_clone` gives it.
 
     Returns:
-        The directory, for the steps behind.
+        The directory, for the next steps.
 
     Raises:
-        VadprobeError: if vadprobe is not there.
+        VadprobeError: if the folder does not hold vadprobe.
     """
     source = Path(directory).resolve() / "src"
     if not (source / "vadprobe").is_dir():

@@ -1,7 +1,7 @@
-"""Settings of Prefect that a process takes where its environment does not say them; import this before prefect.
+"""Default settings of Prefect where the environment does not set them; import this module before prefect.
 
-Prefect reads its settings while it is imported. A checkout has them in pyproject.toml, which Prefect finds in the
-current folder alone; a flow that is called from Python anywhere else, and a command, have them from here.
+Prefect reads its settings while it is imported. A checkout has them in pyproject.toml, which Prefect finds only in the
+current folder. Commands, and flows that are called from Python in another folder, get them from here.
 """
 
 import os

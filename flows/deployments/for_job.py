@@ -1,4 +1,4 @@
-"""Deployments of one job: the shipped ones with its parameters, pools and name, as the text of a prefect.yaml."""
+"""Deployments of one job: the shipped ones with the job's parameters, pools and name, written as a prefect.yaml."""
 
 import copy
 import importlib
@@ -14,27 +14,27 @@ import yaml
 from vadprobe.store.errors import VadprobeError
 
 MARK = "# Written by 'vadprobe deploy'; the next call replaces it. Change the job, or the options of that command."
-"""First line of a file that may be replaced."""
+"""First line of a prefect.yaml that `vadprobe deploy` may replace."""
 
 STAGE_2 = "stage-2"
 """Tag of the deployments that read the job's section [analysis]."""
 
 
 SHARED = ("extract-partitions",)
-"""Deployments that runs of others start by name, with parameters of their own: they serve every job."""
+"""Deployments that serve every job: other runs start them by name, with their own parameters."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Differences of the deployments of a job from the shipped ones.
+    """Differences between the deployments of a job and the shipped ones.
 
     Attributes:
-        config: shipped job by its name, or path of the job file as the workers find it.
-        place: URL of the feature stores; None: a folder, which each machine names for itself.
-        is_analyzed: the job has a section [analysis].
-        pools: work pool in place of a shipped one, by its shipped name.
-        name: of the deployments; None: each has the name of its flow.
-        environment: of the runs, besides that of the shipped deployments.
+        config: name of a shipped job, or path of the job file as the workers find it.
+        place: URL of the feature stores; None for a folder, whose path each machine sets for itself.
+        is_analyzed: True if the job has a section [analysis].
+        pools: work pool in place of a shipped one, by the name of the shipped one.
+        name: name of the deployments; None to give each the name of its flow.
+        environment: environment variables of the runs, in addition to those of the shipped deployments.
     """
 
     config: str
@@ -52,7 +52,7 @@ def shipped_deployments() -> dict[str, Any]:
 
 
 def deployments(choices: Choices) -> list[dict[str, Any]]:
-    """Return the shipped deployments, as a job has them."""
+    """Return the shipped deployments with the choices of a job."""
     found = []
     for shipped in shipped_deployments()["deployments"]:
         if STAGE_2 in shipped["tags"] and not choices.is_analyzed:
@@ -73,7 +73,7 @@ def deployments(choices: Choices) -> list[dict[str, Any]]:
 
 
 def _parameters(shipped: Mapping[str, Any], choices: Choices) -> dict[str, Any]:
-    """Return the parameters of a deployment: those it is shipped with, and those of the job that its flow takes."""
+    """Return the parameters of a deployment: the shipped ones, and those of the job that its flow accepts."""
     module, _, name = shipped["entrypoint"].rpartition(".")
     taken = inspect.signature(getattr(importlib.import_module(module), name).fn).parameters
     ours = {"config": choices.config, "configs": [choices.config], "place": choices.place}
@@ -85,7 +85,7 @@ def write(path: Path, found: list[dict[str, Any]]) -> None:
     """Write deployments as a prefect.yaml.
 
     Raises:
-        VadprobeError: if another file is there.
+        VadprobeError: if there is a file that this command did not write.
     """
     check_replaceable(path)
     content = {"name": "vadprobe", "pull": [], "deployments": copy.deepcopy(found)}
@@ -93,10 +93,10 @@ def write(path: Path, found: list[dict[str, Any]]) -> None:
 
 
 def check_replaceable(path: Path) -> None:
-    """Check that nothing of somebody else's would be overwritten.
+    """Check that a file may be written: there is none, or `vadprobe deploy` wrote it.
 
     Raises:
-        VadprobeError: if the file was not written by this command, or its folder is missing.
+        VadprobeError: if something else wrote the file, or its folder is missing.
     """
     if not path.parent.is_dir():
         raise VadprobeError(f"there is no folder {path.parent} for {path.name}; make it, or name another --file.")

@@ -1,4 +1,4 @@
-"""A Prefect server: what it must have before a job is deployed, the deployment, and the automations of a team."""
+"""A Prefect server: checks before a job is deployed, the deployment itself, and the automations of a team."""
 
 import subprocess
 import sys
@@ -17,10 +17,10 @@ from vadprobe.store.errors import VadprobeError
 
 
 def server_address() -> str:
-    """Return the URL of the server that this process is to talk to.
+    """Return the URL of the server that this process is set to use.
 
     Raises:
-        VadprobeError: if none is named.
+        VadprobeError: if no server is set.
     """
     address = get_current_settings().api.url
     if not address:
@@ -36,7 +36,7 @@ def check_server(pools: Iterable[str]) -> str:
     """Check that a server answers and has the pools; return its address.
 
     Raises:
-        VadprobeError: if no server is named or answers, or a pool is missing.
+        VadprobeError: if no server is set, it does not answer, or a pool is missing.
     """
     address = server_address()
     with get_client(sync_client=True) as client:
@@ -59,7 +59,7 @@ def deploy_file(path: Path) -> None:
     """Deploy all that a prefect.yaml names.
 
     Raises:
-        VadprobeError: with the last lines of what Prefect said, if it could not.
+        VadprobeError: if Prefect fails; the error has the last lines of its output.
     """
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(path)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -69,9 +69,9 @@ def deploy_file(path: Path) -> None:
 
 
 def add_automations() -> list[str]:
-    """Make the shipped automations that the server lacks; return their names.
+    """Create the shipped automations that the server lacks; return their names.
 
-    One that is there is left as it is: a team may have changed or paused it.
+    An existing automation stays as it is, because a team may have changed or paused it.
     """
     made = []
     with get_client(sync_client=True) as client:

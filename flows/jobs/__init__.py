@@ -1,1 +1,1 @@
-"""Job files and how each stage's job runs, on one device or several."""
+"""Job files, and the run of each stage of a job, on one device or several."""

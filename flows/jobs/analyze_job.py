@@ -37,7 +37,15 @@ PERFORMANCE = "performance.html"
 
 @dataclass(frozen=True)
 class AnalysisOutcome:
-    """Files that an analysis wrote; `computed` names the steps, of `n_steps`, that no earlier run had computed."""
+    """Result of an analysis, and the files that it wrote.
+
+    Attributes:
+        result: detector and measures.
+        results: folder of the results.
+        report: path of the page.
+        computed: names of the steps that no earlier run had computed.
+        n_steps: number of all steps.
+    """
 
     result: Result
     results: Path
@@ -46,7 +54,7 @@ class AnalysisOutcome:
     n_steps: int
 
     def steps(self) -> str:
-        """Say in one sentence what had to be computed."""
+        """Return a sentence on the steps that had to be computed."""
         if not self.computed:
             return f"Nothing had to be computed: all {self.n_steps} steps are those of an earlier run."
         names = ", ".join(dict.fromkeys(self.computed))
@@ -62,7 +70,7 @@ class AnalysisOutcome:
 
 
 def open_truth_of(job: Job) -> tuple[Dataset, Sequence[VideoFacts]]:
-    """Open the truth of a job's dataset, and what is known of the videos of its features.
+    """Return the dataset of a job with its labels, and the facts of the videos whose features are stored.
 
     Raises:
         VadprobeError: if there are no features.
@@ -89,9 +97,9 @@ def open_analysis(job: Job) -> AnalysisInputs:
 
 @contextmanager
 def computing(job: Job, started: Callable[[str], None] = lambda address: None) -> Iterator[tuple[StepCache, Scheduler]]:
-    """Give the results that the workspace keeps and the scheduler of the job, with bars on the terminal.
+    """Yield the workspace's cache of steps and the job's scheduler, with progress bars on the terminal.
 
-    `started` is called with the address of a Dask cluster's pages when one begins to compute.
+    `started` is called with the address of a Dask cluster's pages when the cluster begins to compute.
     """
     config = job.analysis
     watched = Observation(job.out / PERFORMANCE if config.performance_report else None, started)
@@ -103,7 +111,7 @@ def computing(job: Job, started: Callable[[str], None] = lambda address: None) -
 
 
 def fit_step(job: Job, inputs: AnalysisInputs, cache: StepCache, scheduler: Scheduler) -> Detector:
-    """Fit a detector and write it with its saliency, or read the finished one that the job names."""
+    """Return a detector: fit it and write it with its saliency, or read the finished one that the job names."""
     saliency = job.out / "saliency.json"
     if job.analysis.detector is not None:
         saliency.unlink(missing_ok=True)
@@ -124,7 +132,7 @@ def fit_step(job: Job, inputs: AnalysisInputs, cache: StepCache, scheduler: Sche
 
 
 def score_step(job: Job, inputs: AnalysisInputs, detector: Detector, cache: StepCache, scheduler: Scheduler) -> Scores:
-    """Score the validation and test segments; write the scores, and what is detected in them."""
+    """Return the scores of the validation and test segments; write them, and the segments detected in them."""
     rows = inputs.rows_to_score()
     if len(rows) == 0:
         raise VadprobeError(
@@ -154,7 +162,7 @@ def report_step(
 
 
 def analyze(job: Job) -> AnalysisOutcome:
-    """Run all steps of stage 2; what an earlier run of the workspace has computed is taken from there."""
+    """Run all steps of stage 2; results of steps that an earlier run has computed are taken from the workspace."""
     inputs = open_analysis(job)
     with computing(job) as (cache, scheduler):
         detector = fit_step(job, inputs, cache, scheduler)

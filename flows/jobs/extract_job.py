@@ -37,7 +37,7 @@ def prepare(job: Job, progress: Progress | None = None) -> Extractor:
 
 
 def without_new_videos(job: Job) -> Job:
-    """Return a job that leaves videos for later which came after the run that it is a part of was planned."""
+    """Return a job that ignores videos which a dataset gains after its stores were planned (`new_videos = "later"`)."""
     extraction = job.config.extraction
     if extraction.new_videos != "append":
         return job
@@ -46,10 +46,11 @@ def without_new_videos(job: Job) -> Job:
 
 
 def _limited(job: Job, section: SamplingConfig, description: Description) -> SamplingConfig:
-    """Return a sampling with the layers, heads and answers that its detector needs, if it names one.
+    """Return a sampling limited to the layers, heads and answers that its detector needs, if it names a detector.
 
     Raises:
-        VadprobeError: if the job's features would not be those that the detector was fitted on; the part is named.
+        VadprobeError: if the job's features would differ from those that the detector was fitted on; the error names
+            the part.
     """
     if section.detector is None:
         return section
@@ -104,9 +105,9 @@ def extract(job: Job) -> ExtractionSummary:
 
 
 def extract_prepared(extractor: Extractor, clip_done: ClipDone) -> ExtractionSummary:
-    """Compute what is pending, beside any number of other workers, and commit.
+    """Compute the pending partitions, beside any number of other workers, and commit.
 
-    `clip_done` is called once for each pending clip, also for those that other workers compute.
+    `clip_done` is called once for each pending clip, also for clips that other workers compute.
     """
 
     def elsewhere(key: PartitionKey) -> None:
@@ -128,5 +129,5 @@ def n_clips(extractor: Extractor, keys: Sequence[PartitionKey]) -> int:
 
 
 def finish(extractor: Extractor, computed: Sequence[PartitionKey]) -> ExtractionSummary:
-    """Commit every store, write the cards, and return what was done."""
+    """Commit every store, write the cards, and return the summary."""
     return finish_plan(extractor.dataset, extractor.plan, n_clips(extractor, computed))

@@ -57,7 +57,7 @@ class JobConfig(Section):
 
     @property
     def prompt_keys(self) -> tuple[tuple[str, Position], ...]:
-        """The key of every prompt, as its store is called, with its position, in the job's order."""
+        """The key of every prompt, which is the name of its store, with its position, in the job's order."""
         return tuple((key_at(one.key, position), position) for one in self.prompt_tables for position in one.positions)
 
     def scored_keys(self, analysis: AnalysisConfig) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ class Job:
         """The checkpoint's folder, or None when the job names a hub id.
 
         Raises:
-            VadprobeError: if it reads like a local path and there is no such folder.
+            VadprobeError: if the path reads like a local one and there is no such folder.
         """
         name = self.config.backbone.path
         folder = self.workspace / name
@@ -160,12 +160,13 @@ class Job:
 
     @property
     def kept_outline(self) -> "KeptOutline | None":
-        """Place of what is kept of the backbone since it was described; None if it must be described each time.
+        """File of the backbone's outline; None if the backbone must be described each time.
 
-        A hub's checkpoint may be another one by now, and code of its own may read anything: both are always described.
+        A checkpoint from a hub may have changed, and one with code of its own may read any file, so both are always
+        described.
 
         Raises:
-            VadprobeError: if the checkpoint's weights are not there, or are only pointers to them.
+            VadprobeError: if the checkpoint's weights are missing, or pointers stand in their place.
         """
         config, folder = self.config.backbone, self.backbone_folder
         if folder is None or config.trust_remote_code:
@@ -180,7 +181,7 @@ class Job:
 
     @property
     def steps(self) -> Path:
-        """Folder of what earlier runs have found out."""
+        """Folder of the results of steps that earlier runs have computed."""
         section = self.config.analysis
         return self.workspace / (section.steps if section is not None else AnalysisConfig.model_fields["steps"].default)
 
@@ -195,7 +196,7 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all settings with their defaults; the workspace, a place on one machine, is no part of it."""
+        """SHA-256 of all settings with their defaults, but without the workspace, which is a path on one machine."""
         text = "\n".join(toml_lines(self.config.model_copy(update={"workspace": ""})))
         return digest_json(text)
 
@@ -208,13 +209,13 @@ def load_job(path: Path, workspace: Path | None = None) -> Job:
         workspace: the folder where relative paths begin, in place of the file's own `workspace`.
 
     Raises:
-        VadprobeError: one sentence for every mistake, behind the file that it is in.
+        VadprobeError: if the job is wrong; one sentence for every mistake, after the name of its file.
     """
     return checked_job(read_merged(path), workspace)
 
 
 def checked_job(merged: MergedJob, workspace: Path | None = None) -> Job:
-    """Validate what was read. Arguments and errors as of `load_job`."""
+    """Return a job after validating its merged content. Arguments and errors as of `load_job`."""
     try:
         config = JobConfig.model_validate(merged.content)
     except ValidationError as error:
@@ -232,9 +233,9 @@ def checked_job(merged: MergedJob, workspace: Path | None = None) -> Job:
 
 
 def job_text(job: Job, merged: MergedJob) -> str:
-    """Return a whole job as TOML that loads to the same job; behind a value stands the file that says it.
+    """Return a whole job as TOML that loads to the same job; a comment names the file from which a value comes.
 
-    Values of the job file itself have no such comment.
+    Values of the job file itself have no comment.
     """
 
     def origin(place: Place) -> str:

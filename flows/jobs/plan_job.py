@@ -1,4 +1,4 @@
-"""The plan of a job: its stores, and what they lack. Where the checkpoint is as it was, torch is not loaded."""
+"""The plan of a job: its stores, and what they lack. If the checkpoint has not changed, torch is not loaded."""
 
 from vadprobe.extract.model.checkpoint.outline import PlannedBackbone
 from vadprobe.extract.pipeline.planning import ExtractionPlan, plan_extraction
@@ -13,7 +13,7 @@ def plan_job(job: Job, progress: Progress | None = None) -> tuple[Dataset, Extra
     """Read the headers of the videos and create or open the stores; of the weights, only the headers are read.
 
     Raises:
-        VadprobeError: if something is missing, or a store is in the way.
+        VadprobeError: if videos or the checkpoint are missing, or a store of another specification is in the way.
     """
     if any(section.detector is not None for section in job.config.sampling):  # compared with the tokenizer at hand
         from vadprobe.flows.jobs.extract_job import prepare
@@ -29,8 +29,8 @@ def plan_job(job: Job, progress: Progress | None = None) -> tuple[Dataset, Extra
 def finished(job: Job, progress: Progress | None = None) -> ExtractionSummary | None:
     """Return the summary of a job whose stores lack nothing, and commit them, without torch.
 
-    None if something is left to compute, or if only the checkpoint itself can tell: it was not described before, it was
-    changed since, or a detector's prompt is to be compared with its tokenizer.
+    None if something is left to compute, or if the checkpoint must be read to know: it was never described, it has
+    changed since, or a detector's prompt must be compared with its tokenizer.
     """
     kept = None if any(section.detector for section in job.config.sampling) else job.kept_outline
     if kept is None or kept.read() is None:
@@ -42,7 +42,7 @@ def finished(job: Job, progress: Progress | None = None) -> ExtractionSummary | 
 
 
 def _backbone(job: Job) -> PlannedBackbone:
-    """Return the backbone as it was described before, or describe it."""
+    """Return the backbone's outline of an earlier plan if it is still valid, or describe the backbone."""
     kept = job.kept_outline
     found = None if kept is None else kept.read()
     if found is not None:

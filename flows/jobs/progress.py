@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 POSTFIX_SECONDS = 1.0
-"""Time between two changes of the words beside a bar of clips."""
+"""Seconds between two changes of the words beside a bar of clips."""
 
 
 def open_bar(what: str, unit: str, total: int | None, **look: Any) -> "tqdm[Any]":
-    """Show a bar on standard error (a context manager): work done, its rate, time left; `look` is passed to tqdm."""
+    """Return a progress bar on standard error, a context manager: done, rate, time left; `look` is passed to tqdm."""
     from tqdm import tqdm
 
     return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, dynamic_ncols=True, **look)
 
 
 class Bar:
-    """Receiver of what long work has done, on a bar that appears with a report and closes itself at the end.
+    """Progress callback that shows a bar, which closes itself at the end of the work.
 
-    The first report shows it, or with `delay` the first after so many seconds: of work that is done by then, nothing
-    is to be seen.
+    The bar appears with the first report; with `delay`, with the first report after that many seconds, so that short
+    work shows no bar.
     """
 
     def __init__(self, what: str, unit: str, *, delay: float = 0.0, **look: Any) -> None:
@@ -35,7 +35,7 @@ class Bar:
         self._words = ""
 
     def beside(self, words: str) -> None:
-        """Show words beside the bar from its next move on."""
+        """Set the words beside the bar, which it shows from its next move on."""
         self._words = words
 
     def __call__(self, done: int, total: int, /) -> None:
@@ -50,7 +50,7 @@ class Bar:
             self._bar.close()
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Close the bar; it stays on the terminal as it is."""
         if self._bar is not None:
             self._bar.close()
 
@@ -93,7 +93,7 @@ def task_progress() -> Iterator[Callable[[int, int, str], None]]:
 
 
 def say(text: str) -> None:
-    """Print lines of a result at once, above the progress bars."""
+    """Print lines of a result immediately, above the progress bars."""
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stdout)

@@ -21,7 +21,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TruthReader:
-    """Reader of a split's ground truth under any convention of the annotation's 's e'."""
+    """Reader of a split's ground truth under any convention of the two numbers "s e" of a text annotation."""
 
     config: DatasetConfig
     workspace: Path
@@ -34,7 +34,7 @@ class TruthReader:
         return {facts.video_id: facts.fps for facts in self.probed or () if facts.fps is not None}
 
     def open(self, convention: IntervalConvention) -> tuple[GroundTruth, tuple[str, ...]]:
-        """Return the truth, and what did not fit when its files were joined."""
+        """Return the truth, and sentences on what did not fit when its files were joined."""
         config = self.config.model_copy(update={"intervals": convention, "videos": None})
         source = read_source(config, self.workspace, self.probed)
         rejected = [rejection for reading in source.readings for rejection in reading.rejected]
@@ -55,7 +55,7 @@ class TruthReader:
 def facts_of(
     config: DatasetConfig, workspace: Path, job: Job | None, progress: Progress
 ) -> tuple[VideoFacts, ...] | None:
-    """Return the facts of the video files, as stage 1 of a job found them, or counted now; None without files."""
+    """Return the facts of the video files, from stage 1 of a job or counted now; None if there are no files."""
     if job is not None and (probed := read_video_facts(job.layout.videos)):
         return probed
     if config.videos is None:

@@ -31,14 +31,14 @@ def detect_anomalies(
     watch_seconds: Seconds = None,
     strict: bool = False,
 ) -> State[str]:
-    """Detect events in the videos of a folder; those that an earlier run has looked at are not computed again.
+    """Detect events in the videos of a folder; videos that an earlier run has done are not computed again.
 
     Args:
         videos: folder of videos on the worker's machine; the videos in its subfolders are looked at too.
         detector: file of the detector there, detector.json.
-        out: folder of the results; none: beside the videos, called as their folder with '-detected' behind it.
+        out: folder of the results; none: beside the folder of videos, named like it with '-detected' added.
         settings: settings of this run, in place of those of the detector.
-        watch_seconds: then look for new videos, until none has come for so long; none: not at all.
+        watch_seconds: afterwards look for new videos until none has come for this long; none: do not look.
         strict: fail if a video cannot be read; what was found stays.
 
     Returns:

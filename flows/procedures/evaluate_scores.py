@@ -39,11 +39,11 @@ def evaluate_scores(
         workspace: folder on the worker's machine where relative paths of job and dataset begin.
         split: videos that are measured.
         threshold: above it a frame is anomalous; none: 0.5 for scores in [0, 1].
-        intervals: how the intervals of the numbers are found.
-        out: folder of the results; none: beside the scores, called as their file with '-evaluated' behind it.
+        intervals: settings of the intervals of the numbers.
+        out: folder of the results; none: beside the scores, named like their file with '-evaluated' added.
 
     Returns:
-        What was measured, in lines.
+        The numbers, in lines.
     """
     with log_of_run():
         source = source.model_copy(update={"scores": run_folder() / source.scores})

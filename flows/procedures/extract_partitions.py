@@ -1,4 +1,4 @@
-"""The flow `extract-partitions`: what one more worker does of stage 1."""
+"""The flow `extract-partitions`: partitions of stage 1 on an additional worker."""
 
 import vadprobe.flows.deployments.defaults  # noqa: F401 - before prefect is imported
 
@@ -33,8 +33,8 @@ def extract_partitions(
         config: a shipped job by its name, or the path of a job file of your own, which ends in .toml.
         workspace: folder on the worker's machine where the job's relative paths begin, in place of the file's own.
         overrides: settings of this run, in place of those of the job.
-        span_minutes: minutes of work that are one task.
-        digest: digest that the job's settings must have; another one is refused.
+        span_minutes: minutes of work in one task.
+        digest: digest that the job's settings must have; a job with another digest is refused.
 
     Returns:
         The state that the run ends in, with the count of its clips.

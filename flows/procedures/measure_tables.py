@@ -33,7 +33,7 @@ def measure_tables(
             and backbones.
         workspace: folder on the worker's machine where the jobs' relative paths begin, in place of the files' own.
         draws: draws of the calibration videos.
-        fraction: of the training videos in a draw, in place of the first job's.
+        fraction: fraction of the training videos in a draw, in place of the jobs' own.
         out: folder of the tables; none: 'tables' below the results of the first job.
 
     Returns:

@@ -26,7 +26,7 @@ TableName = Literal[
     "comparison-kinds",
     "comparison-transfer",
 ]
-"""Names of the tables; they stand here so that a form needs nothing of stage 2, and a test compares them."""
+"""Names of the tables. They are repeated here so that a form imports nothing of stage 2; a test compares them."""
 
 Jobs = Annotated[list[JobName], Field(min_length=1, title="Jobs")]
 """At least one job."""

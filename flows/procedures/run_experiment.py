@@ -34,7 +34,7 @@ def run_experiment(
 ) -> State[str]:
     """Extract a job's features on one work pool, then analyze them, measure tables and draw the page on another.
 
-    Each part is a run of its own below this one. What earlier runs have done is not repeated.
+    Each part is a child run of this run. Work that earlier runs have done is not repeated.
 
     Args:
         config: a shipped job by its name, or the path of a job file of your own, which ends in .toml.
@@ -47,7 +47,7 @@ def run_experiment(
         strict: fail if a video or a clip cannot be read; what was written stays.
 
     Returns:
-        The state that the run ends in, with what each part says.
+        The state that the run ends in, with the sentences of each part.
     """
     with log_of_run():
         job = load_run_job(config, workspace, analysis)

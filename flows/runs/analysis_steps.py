@@ -1,4 +1,4 @@
-"""Steps of stage 2 as tasks: open, fit, score, report. What they need is imported when they run."""
+"""Steps of stage 2 as tasks: open, fit, score, report. Each imports what it needs when it runs."""
 
 import base64
 import logging
@@ -84,7 +84,7 @@ def report(
 def report_text(inputs: "AnalysisInputs", scores: "Scores", threshold: float, page: Path) -> str:
     """Return Markdown with the curves of an anomalous and a normal test video and the path of the whole page.
 
-    The page lies on the worker's machine; a link to a file of it would lead nowhere in a browser.
+    The page lies on the worker's machine, so it is named by its path: a link would not open in a browser elsewhere.
     """
     from vadprobe.analyze.figures import style
     from vadprobe.analyze.figures.curves import curve_of, draw_curves, videos_to_draw
@@ -109,7 +109,7 @@ _METRICS = {"auc": "AUC", "ap_step": "AP", "auc_macro": "macro AUC", "f1": "F1"}
 
 
 def result_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a result as a small table: the method with the ends of its intervals, and below it each baseline."""
+    """Return a result as the rows of a small table: the method with its intervals, then each baseline."""
     intervals = result["intervals"]
     share = f"{result['bootstrap']['confidence']:.0%} of resamples" if intervals else ""
     rows = [{"scores": result["preset"], **_cells(result)}]
@@ -121,7 +121,7 @@ def result_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _cells(found: dict[str, Any]) -> dict[str, str]:
-    """Return the metrics with four digits; what was not measured is a dash, not "-", which Markdown makes a list of."""
+    """Return the metrics with four digits; a missing value is an en dash, because Markdown makes a list of "-"."""
     values = {title: found.get(name) for name, title in _METRICS.items()}
     return {title: "–" if value is None or math.isnan(value) else f"{value:.4f}" for title, value in values.items()}
 

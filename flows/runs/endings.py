@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from vadprobe.flows.jobs.reports.extraction_summary import ExtractionSummary
 
 UNREADABLE = "Completed with unreadable videos"
-"""Name of the state of a run that could not read all there is; the command's exit code 3."""
+"""Name of the state of a run in which some videos or clips could not be read, as exit code 3 of the command."""
 
 
 def ending(summary: "ExtractionSummary", strict: bool) -> State[str]:
     """Return the state of a run by what could be read.
 
     Args:
-        summary: what was done.
+        summary: the summary of the run.
         strict: fail if anything could not be read.
     """
     missing = f"{len(summary.unreadable_videos)} videos and {len(summary.failed_clips)} clips"
@@ -28,8 +28,8 @@ def ending_of(lines: Sequence[str], missing: str, strict: bool) -> State[str]:
     """Return the state of a run by what could be read.
 
     Args:
-        lines: what was done, the most important first.
-        missing: what could not be read, counted; empty for nothing.
+        lines: sentences on the work done, the most important first.
+        missing: words with the number of videos or clips that could not be read; "" if all were.
         strict: fail if anything could not be read.
     """
     if not missing:

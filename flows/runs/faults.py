@@ -1,4 +1,4 @@
-"""Faults of steps: which of them may pass, how a step is tried again, and what goes on without the server."""
+"""Faults of steps: faults that may pass, new tries of a step, and work that goes on without Prefect's server."""
 
 import errno
 import logging
@@ -20,7 +20,7 @@ DELAYS = (10.0, 30.0, 90.0)
 """Seconds before each new try of a step."""
 
 TIMEOUT = 24 * 3600.0
-"""Seconds after which a step counts as hung; it is then tried again. Work in C code ends before it is interrupted."""
+"""Seconds after which a step counts as hung and is tried again. Running C code is not interrupted, but ends first."""
 
 _PASSING = {
     errno.EAGAIN,
@@ -32,7 +32,7 @@ _PASSING = {
     errno.ESTALE,
     errno.ETIMEDOUT,
 }
-"""Errors of network file systems that a later try may not meet."""
+"""Errors of network file systems that may not occur in a later try."""
 
 _LOGGER = logging.getLogger(__name__)
 _Step = TypeVar("_Step", bound=Callable[..., Any])
@@ -41,13 +41,13 @@ _Step = TypeVar("_Step", bound=Callable[..., Any])
 def step(function: _Step, name: str, run_name: str, timeout: float | None = TIMEOUT) -> _Step:
     """Return a function as a task that is tried again after faults that may pass.
 
-    Records in the store decide what is left to do, never Prefect's cache: every run of a step looks for itself.
+    The store's records decide what is left to do, never Prefect's cache: every run of a step reads them anew.
 
     Args:
         function: the step.
-        name: of the task.
-        run_name: of a run of it, with the names of parameters in braces.
-        timeout: seconds that it may take; None for one that waits for others.
+        name: name of the task.
+        run_name: name of its runs, with the names of parameters in braces.
+        timeout: seconds that a run may take; None for no limit, if the step waits for others.
     """
     made: Any = task(
         name=name,
@@ -64,9 +64,9 @@ def step(function: _Step, name: str, run_name: str, timeout: float | None = TIME
 
 
 def may_pass(error: BaseException) -> bool:
-    """Return True for what a later try may not meet: network, object store, device memory.
+    """Return True for errors that may not occur in a later try: of network, object store or device memory.
 
-    Wrong input, damaged stores and lacking permissions stay as they are.
+    Wrong input, damaged stores and missing permissions do not pass.
     """
     return any(
         isinstance(cause, UnreachableError | ConnectionError | TimeoutError)
@@ -92,10 +92,10 @@ def _worth_a_try(_: Task[..., Any], __: Any, state: Any) -> bool:
 
 @contextmanager
 def without_server(*, at_once: bool = False) -> Iterator[None]:
-    """Go on with the work where Prefect's server cannot be asked or told: it is away, or its database is locked.
+    """Log and ignore failed requests to Prefect's server inside, when it does not answer or its database is locked.
 
     Args:
-        at_once: do not try again, which takes a minute; for what is asked and told all the time.
+        at_once: do not repeat a request, which takes a minute; for requests that are made all the time.
     """
     try:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}) if at_once else nullcontext():
@@ -105,7 +105,7 @@ def without_server(*, at_once: bool = False) -> Iterator[None]:
 
 
 def stop_if_suspended() -> None:
-    """End this process if the run was suspended, between two steps; a resumed run is started anew and goes on.
+    """End this process between two steps if the run was suspended; a resumed run starts anew and continues.
 
     Raises:
         Pause: Prefect's own way out of a run that is to be resumed.

@@ -1,4 +1,4 @@
-"""Names and tags of runs, and keys of artifacts, by which a team tells jobs apart."""
+"""Names and tags of runs, and keys of artifacts, which let a team tell jobs apart."""
 
 import re
 from collections.abc import Sequence
@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 def label_run(job: "Job", part: str = "", *, with_method: bool = False) -> None:
     """Name the current flow run after its job and the digest of its settings, and tag it; outside of a run do nothing.
 
-    The flow does this itself, not Prefect before it starts the flow: a job that is wrong then ends as a failed run
-    with its sentence. `part` is a word for what the run does of the job.
+    The flow calls this, instead of Prefect before it starts the flow, so that a wrong job ends as a failed run with a
+    sentence.
+
+    Args:
+        job: the job.
+        part: word for the part of the job that the run does; "" for all of it.
+        with_method: also tag the run with the job's method.
     """
     tags = job_tags(job)
     if with_method:

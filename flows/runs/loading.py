@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from vadprobe.flows.jobs.job import Job
 
 JOBS_VARIABLE = "VADPROBE_JOBS"
-"""Environment variable of a worker: folder where the relative paths of a run's parameters begin."""
+"""Environment variable of a worker: the folder where relative paths in a run's parameters begin."""
 
 TEAM_VARIABLE = "VADPROBE_WORKSPACE"
-"""The same for all workers: `prefect.yaml` sets it to the server's variable `workspace`."""
+"""The same for all workers of a team: `prefect.yaml` sets it to the server's variable `workspace`."""
 
 RUNNING = ".running"
 """Name of the lock file of a folder of results."""
 
 PATIENCE = 86400.0
-"""Seconds that a run waits for another one of the same results."""
+"""Seconds that a run waits for another run of the same results."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -49,9 +49,9 @@ def load_run_job(
     names; without it, in the current one.
 
     Raises:
-        VadprobeError: if there is no such job, or it does not have what an override chooses.
+        VadprobeError: if there is no such job, or an override chooses something that the job lacks.
     """
-    from vadprobe.flows.jobs.job import checked_job  # with the settings of stage 2, which a flow's module does without
+    from vadprobe.flows.jobs.job import checked_job  # it imports the settings of stage 2
 
     folder = run_folder()
     if config.endswith(".toml") and not (folder / config).is_file():
@@ -67,10 +67,10 @@ def load_run_job(
 
 
 def check_digest(job: "Job", digest: str | None) -> None:
-    """Refuse a job that is another than that of the run that this one helps.
+    """Refuse a job whose settings differ from those of the run that this run helps.
 
     Raises:
-        VadprobeError: if the digests of their settings differ.
+        VadprobeError: if the digest of the job's settings is not `digest`.
     """
     if digest is not None and job.digest != digest:
         raise VadprobeError(
@@ -99,7 +99,7 @@ def _overridden(job: "Job", overrides: ExtractionOverrides | AnalysisOverrides |
 
 @contextmanager
 def analysis_of(job: "Job") -> "Iterator[tuple[StepCache, Scheduler]]":
-    """Give the kept steps and the scheduler of a job to one run at a time; another run of the same results waits.
+    """Yield the step cache and the scheduler of a job, to one run at a time; another run of the same results waits.
 
     Raises:
         StoreError: if the other run has not ended after a day.

@@ -1,4 +1,4 @@
-"""Log of a run: all that the project logs, and the warnings of libraries once each, without secrets."""
+"""Log of a run: all that the project logs, and each warning of a library once, without secrets."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 from vadprobe.detect.sources.masking import SECRET, masked
 
 LIBRARIES = ("asyncio", "av", "dask", "distributed", "httpx", "libav", "py.warnings", "torch", "transformers", "zarr")
-"""Loggers of libraries; of what they say below a warning nothing helps whoever reads a run."""
+"""Loggers of libraries, of which a run's log shows only warnings and errors."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|ACCOUNT_KEY|ACCESS_KEY$|API_KEY|AUTH_STRING")
@@ -53,7 +53,7 @@ class _ToRun(logging.Handler):
 
 @contextmanager
 def log_of_run() -> Iterator[None]:
-    """Let what vadprobe logs appear in the run's log, with any settings of Prefect, and of libraries the warnings."""
+    """Show inside what vadprobe logs, and the warnings of libraries, in the run's log, whatever Prefect's settings."""
     if any(isinstance(handler, _ToRun) for handler in logging.getLogger("vadprobe").handlers):
         yield  # of a run within a run: lines appear in the inner one's log already
         return

@@ -23,7 +23,7 @@ def _checked(name: str) -> str:
 _JOB_SCHEMA: dict[str, Any] = {
     "title": "Job",
     "description": "A shipped job by its name, or the path of a job file of your own, which ends in .toml.",
-    # The form shows the value of a deployment in the first of them, where a list could not show a file.
+    # The form shows a deployment's value in the first of these, a text field; a list could not show a file's path.
     "anyOf": [
         {"title": "Job file", "type": "string", "pattern": r"\.toml$"},
         {"title": "Shipped job", "type": "string", "enum": list(shipped_jobs())},
@@ -34,11 +34,11 @@ JobName = Annotated[str, AfterValidator(_checked), WithJsonSchema(_JOB_SCHEMA)]
 """Job file, or shipped job; a name that is neither is refused when the run is created."""
 
 Workspace = str | None
-"""Folder of the worker's machine; the flows' docstrings say more, which the form shows."""
+"""Folder on the worker's machine. The form shows the flows' docstrings, which say more."""
 
 
 SpanMinutes = Annotated[float, Field(gt=0, title="Minutes of a span")]
-"""Minutes that a task of stage 1 is to take."""
+"""Minutes that a task of stage 1 should take."""
 
 Workers = Annotated[int, Field(ge=1, title="Workers")]
 """Runs that compute at once."""

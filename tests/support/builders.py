@@ -27,13 +27,13 @@ PROMPT = Prompt("question", "Does anything abnormal happen in this video? Answer
 SIZES = {"n_layers": 2, "n_heads": 3, "head_dim": 4, "hidden_size": 6}
 BACKBONE = BackboneSpec("toy", "toy", "example/toy", "0123456789abcdef", "bfloat16", "eager", **SIZES)
 RAGGED = replace(BACKBONE, n_layers=4, block_heads=((3, 2), (0, 0), (2, 4), (3, 2)))
-"""A backbone whose blocks differ in their heads; one has none."""
+"""A backbone whose blocks differ in their heads; one block has none."""
 FEATURES = ("hidden_states", "head_outputs", "answer_logits")
 """Names of the arrays that hold features."""
 
 
 def clip_table(n_clips: int, sampling: Sampling = SAMPLING, clips_per_video: int = 100) -> ClipTable:
-    """A table of exactly `n_clips` segments; every video's last clip is one frame short."""
+    """Return a table of exactly `n_clips` segments; every video's last clip is one frame short."""
     assert sampling.clip_length is not None
     videos = []
     for number, start in enumerate(range(0, n_clips, clips_per_video)):
@@ -43,7 +43,7 @@ def clip_table(n_clips: int, sampling: Sampling = SAMPLING, clips_per_video: int
 
 
 def feature_spec(clips: ClipTable, dtype: Any = "bfloat16", **changes: Any) -> FeatureSpec:
-    """The specification of a store whose rows follow `clips`."""
+    """Return the specification of a store whose rows follow `clips`."""
     spec = FeatureSpec(
         dataset="toys",
         clips_digest=clips.digest,
@@ -63,13 +63,13 @@ def store_path(root: Path, spec: FeatureSpec) -> Path:
 
 
 def truncate_to_bfloat16(values: np.ndarray) -> np.ndarray:
-    """Float32 values with their low 16 bits cleared: the nearest bfloat16 towards zero."""
+    """Return float32 values with their low 16 bits cleared: the nearest bfloat16 towards zero."""
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32) & np.uint32(0xFFFF0000)
     return bits.view(np.float32)
 
 
 def features(spec: FeatureSpec, partition: int, failures: Mapping[int, str] | None = None) -> PartitionData:
-    """Random features of a partition, the same whenever asked for; rows named in `failures` are NaN."""
+    """Return random features of a partition, equal at every call; rows named in `failures` are NaN."""
     rows = partition_rows(partition, spec.n_clips)
     failures = {row: reason for row, reason in (failures or {}).items() if rows.start <= row < rows.stop}
     generator = np.random.default_rng(partition)
@@ -85,7 +85,7 @@ def features(spec: FeatureSpec, partition: int, failures: Mapping[int, str] | No
 
 
 def _clear_absent(values: np.ndarray, backbone: BackboneSpec) -> None:
-    """Set heads that blocks do not have to NaN, as they are read, and what lies behind a narrower head to 0."""
+    """Set heads that a block does not have to NaN, as a reader gives them, and values beyond a narrower head to 0."""
     for block, (heads, width) in enumerate(backbone.head_shapes):
         values[:, block, heads:] = np.nan
         values[:, block, :heads, width:] = 0
@@ -100,14 +100,14 @@ def planned_store(
     appends: bool = False,
     **changes: Any,
 ) -> StoreWriter:
-    """A planned store without any partition, or one that has grown; changes are those of its specification."""
+    """Plan a store without any partition, or one that has grown; changes are those of its specification."""
     clips = clip_table(n_clips, sampling)
     spec = feature_spec(clips, dtype, **changes)
     return plan(store_path(root, spec), spec, clips, contents, appends)
 
 
 def write_missing(writer: StoreWriter, failures: Mapping[int, str] | None = None) -> list[int]:
-    """Write `features` of every partition that does not count yet, and return these partitions."""
+    """Write `features` of every partition that is not written yet, and return these partitions."""
     missing = writer.missing()
     for partition in missing:
         writer.write_partition(partition, features(writer.spec, partition, failures))
@@ -117,7 +117,7 @@ def write_missing(writer: StoreWriter, failures: Mapping[int, str] | None = None
 def committed_store(
     root: Path, n_clips: int, dtype: str = "bfloat16", failures: Mapping[int, str] | None = None, **settings: Any
 ) -> StoreWriter:
-    """A store whose every partition holds `features`, committed; settings are those of `planned_store`."""
+    """Commit a store whose every partition holds `features`; settings are those of `planned_store`."""
     writer = planned_store(root, n_clips, dtype, **settings)
     write_missing(writer, failures)
     writer.commit()
@@ -131,7 +131,7 @@ def all_features(spec: FeatureSpec, name: str, failures: Mapping[int, str] | Non
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Every file and folder below `folder` with the digest of its bytes: equal trees hold equal bytes."""
+    """Return every file and folder below `folder` with the digest of its bytes: equal trees hold equal bytes."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         for path in sorted(folder.rglob("*"))
@@ -139,7 +139,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def edit_json(path: Path, edit: Callable[[Any], object]) -> None:
-    """Change a JSON file the way a person with an editor would: `edit` changes the loaded value in place."""
+    """Change a JSON file as a person with an editor would: `edit` changes the loaded value in place."""
     content = json.loads(path.read_text(encoding="utf-8"))
     edit(content)
     path.write_text(json.dumps(content), encoding="utf-8")
@@ -172,7 +172,7 @@ for child in children:
 
 
 def run_together(count: int, statement: str, argument: Path, repeats: int = 1) -> list[str]:
-    """Run a statement in `count` processes that start at the same moment; returns the errors they ended with.
+    """Run a statement in `count` processes that start at the same moment; return the errors they ended with.
 
     The statement may use `builders`, `Path` and `argument`, a path.
     """

@@ -29,14 +29,14 @@ PROMPTS = (SHIPPED["coarse"], SHIPPED["question"])
 SEGMENTS = SamplingConfig(unit="segment", clip_length=8, frames_per_clip=4)
 WHOLE = SamplingConfig(unit="video", frames_per_clip=3)
 SHALLOW: dict[str, Any] = {"layers": (0, 1), "heads": ((0, 1),), "answers": False}
-"""Passes end after the first block: enough where it is not features that are tested."""
+"""Settings under which passes end after the first block, for tests that do not look at features."""
 ARRAYS = ("hidden_states", "head_outputs", "answer_logits")
 _PROBES: dict[tuple[Any, ...], bytes] = {}
 
 
 @contextmanager
 def load_once() -> Iterator[None]:
-    """Load the weights of a description once for each way to load them; in the long profile always anew."""
+    """Load the weights of a description only once for each way of loading; in the long profile, always anew."""
     loaded: list[tuple[Description, tuple[Any, ...], Backbone]] = []
 
     def load_known(description: Description, device: str, threads: int | None = None, **more: Any) -> Backbone:
@@ -66,7 +66,7 @@ def make_extractor(
     samplings: Sequence[SamplingConfig] = (SEGMENTS,),
     **settings: Any,
 ) -> Extractor:
-    """Plan and open; in the short profile videos that an earlier extractor has probed are not probed again."""
+    """Plan an extraction and open it; in the short profile, videos that were probed before are not probed again."""
     config = ExtractionConfig(**{"device": "cpu", "threads": 1, "batch_clips": 4, **settings})
     dataset = dataset_in(videos)
     probes = DatasetLayout(root, "set").videos
@@ -82,7 +82,7 @@ def make_extractor(
 
 
 def run_all(extractor: Extractor) -> list[dict[int, str]]:
-    """Compute and commit what is pending; return the failed rows of each sampling with their reasons."""
+    """Compute the pending partitions and commit; return the failed rows of each sampling with their reasons."""
     compute_pending(extractor, Listener())
     return extractor.commit()
 

@@ -1,6 +1,6 @@
-"""A second reader of feature stores that was written from `store/format/FORMAT.md` alone, and that page taken apart.
+"""A second reader of feature stores, written from `store/format/FORMAT.md` alone, and a parser of that page.
 
-Nothing of the package is used: what this reads wrongly is wrong in the page or in the store.
+It uses nothing of the package, so a wrong result shows a fault of the page or of the store.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ PAGE = ROOT / "store" / "format" / "FORMAT.md"
 
 
 def table(first: str) -> list[list[str]]:
-    """The rows of the page's table whose first column has this heading; what is marked as code loses its marks."""
+    """Return the rows of the page's table whose first column has this heading, without the marks of code."""
     blocks = re.findall(r"(?:^\|.*\n)+", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     rows = [
         [[cell.strip() for cell in line.strip()[1:-1].split("|")] for line in block.splitlines()] for block in blocks
@@ -35,7 +35,7 @@ def table(first: str) -> list[list[str]]:
 
 
 def column(first: str, number: int = 1) -> dict[str, str]:
-    """One column of a table by the first one."""
+    """Return one column of a table of the page, by its first column."""
     rows = table(first)
     found = {row[0]: row[number] for row in rows}
     assert len(found) == len(rows), f"the table {first!r} names something twice"
@@ -43,7 +43,7 @@ def column(first: str, number: int = 1) -> dict[str, str]:
 
 
 def examples(language: str) -> list[str]:
-    """The page's blocks of code."""
+    """Return the page's blocks of code in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
@@ -51,7 +51,7 @@ def examples(language: str) -> list[str]:
 
 
 def canonical(value: Any) -> str:
-    """A JSON value in the form that digests are made of."""
+    """Return a JSON value in the form of which digests are made."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int | float):
@@ -67,12 +67,12 @@ def canonical(value: Any) -> str:
 
 
 def digest(value: Any) -> str:
-    """The digest of a JSON value."""
+    """Return the digest of a JSON value."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
 def clips_digest(folder: Path) -> str:
-    """The digest of a clip table, from its two files."""
+    """Return the digest of a clip table, from its two files."""
     clips, videos = (pq.ParquetFile(folder / name).read() for name in ("clips.parquet", "clip_videos.parquet"))
     columns = ("video_code", "index", "start_frame", "stop_frame", "frame_indices")
     return digest(
@@ -87,19 +87,19 @@ def clips_digest(folder: Path) -> str:
 
 
 def rows_digest(folder: Path, rows: list[int]) -> str:
-    """The digest of what rows of a clip table are."""
+    """Return the digest of the clips in rows of a clip table."""
     clips = pq.ParquetFile(folder / "clips.parquet").read().slice(rows[0], rows[1] - rows[0])
     return digest([clips[name].to_pylist() for name in ("video_id", "start_frame", "stop_frame", "frame_indices")])
 
 
 def fingerprint(content: bytes) -> str:
-    """The fingerprint of a file."""
+    """Return the fingerprint of a file."""
     tail = content[max(2**20, len(content) - 2**20) :]
     return hashlib.sha256(str(len(content)).encode() + content[: 2**20] + tail).hexdigest()
 
 
 def crc32c(content: bytes) -> int:
-    """CRC-32C by its definition, bit by bit; slow."""
+    """Return the CRC-32C by its definition, bit by bit; slow."""
     register = 0xFFFFFFFF
     for byte in content:
         register ^= byte
@@ -112,14 +112,14 @@ def crc32c(content: bytes) -> int:
 
 
 def without_checksum(content: bytes) -> bytes:
-    """Bytes without the CRC-32C at their end, which must agree."""
+    """Return bytes without the CRC-32C at their end, after comparing it."""
     (stored,) = struct.unpack("<I", content[-4:])
     assert google_crc32c.value(content[:-4]) == stored
     return content[:-4]
 
 
 def decode_shard(content: bytes, chunks: int, dtype: np.dtype[Any]) -> list[np.ndarray | None]:
-    """The values of each inner chunk of a shard, flat, in C order; None where it is absent."""
+    """Return the values of each inner chunk of a shard, flat, in C order; None where it is absent."""
     entries = struct.unpack(f"<{2 * chunks}Q", without_checksum(content[-(16 * chunks + 4) :]))
     found: list[np.ndarray | None] = []
     for offset, length in zip(entries[::2], entries[1::2], strict=True):
@@ -135,7 +135,7 @@ def decode_shard(content: bytes, chunks: int, dtype: np.dtype[Any]) -> list[np.n
 
 
 def read_array(store: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """All of an array, NaN where nothing is known, and which rows are written; what must be checked, is."""
+    """Return all values of an array, NaN where none is known, and which rows are written; check all that must be."""
     attributes = json.loads((store / "zarr.json").read_text(encoding="utf-8"))["attributes"]["vadprobe"]
     spec, backbone = attributes["spec"], attributes["spec"]["backbone"]
     assert (
@@ -170,7 +170,7 @@ def read_array(store: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_record(store: Path, number: int, attributes: dict[str, Any]) -> dict[str, Any] | None:
-    """The record of a partition if it counts."""
+    """Return the record of a partition; None if it does not count."""
     path = store.with_name(f"{store.name.removesuffix('.zarr')}.records") / f"{number:06d}.json"
     if not path.exists():
         return None

@@ -4,6 +4,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
-"""Real annotation files and videos; tests that need them skip where they are absent."""
+"""Folder of real annotation files and videos; tests that need them are skipped where it is absent."""
 GOLDEN = ROOT / "tests" / "data"
-"""Small files of known content."""
+"""Folder of small files of known content."""

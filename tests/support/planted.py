@@ -1,6 +1,6 @@
 """Feature stores with a planted signal: one head and one layer tell anomalous clips apart, the rest is noise.
 
-They are written through the real writer, so stage 2 runs on them as on extracted features.
+The real writer writes them, so stage 2 runs on them as on extracted features.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,9 +76,9 @@ class Planted:
 
 
 def planted_dataset(other_test: bool = False, kinds: Sequence[str] = ("planted",), name: str = "planted") -> Dataset:
-    """16 training, 6 validation and 6 test videos, every other one with an anomaly of 96 frames.
+    """Return 16 training, 6 validation and 6 test videos, every other one with an anomaly of 96 frames.
 
-    With `other_test` the test videos' labels are the other way round; anomalous videos take the kinds in turn.
+    With `other_test` the labels of the test videos are exchanged. Anomalous videos take the kinds in turn.
     """
     videos, intervals = [], []
     splits: list[Split] = ["train"] * 16 + ["validation"] * 6 + ["test"] * 6
@@ -103,18 +103,18 @@ def write_planted(
     name: str = "planted",
     backbone: BackboneSpec = BACKBONE,
 ) -> Planted:
-    """Write everything stage 2 reads.
+    """Write everything that stage 2 reads.
 
     Args:
         folder: the workspace.
-        strength: distance of the classes in units of the noise.
-        seed: of the noise.
-        failed_row: a row of the segment table that is written as failed.
-        other_test: whether the test videos have other features and labels; everything else stays bit for bit.
+        strength: distance of the classes in deviations of the noise.
+        seed: seed of the noise.
+        failed_row: row of the segment table that is written as failed; None for none.
+        other_test: give the test videos other features and labels; everything else stays bit for bit.
         recipe: recipe of the stores.
         kinds: categories of the anomalous videos, in turn.
         name: name of the dataset.
-        backbone: it has layer `LAYER`, and `HEAD` if it has heads.
+        backbone: a backbone that has layer `LAYER`, and `HEAD` if it has heads.
     """
     dataset = planted_dataset(other_test, kinds, name)
     write_manifest(dataset, folder / "manifest")
@@ -181,7 +181,7 @@ def _partition(
 
 @contextmanager
 def blank_pictures() -> Iterator[None]:
-    """Draw no picture: they take nine tenths of a small analysis."""
+    """Draw no pictures inside: they take nine tenths of the time of a small analysis."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vadprobe.analyze.figures.style.png", lambda *given, **named: b"\x89PNG")
         yield

@@ -1,8 +1,8 @@
 """Choose how much the tests run: the short profile of `make test`, or the long one of `make test-all`.
 
-The long profile is asked for by `VADPROBE_TESTS=all`. It runs whole products of parameters and many random examples,
-other ones at every run. The short profile runs the same laws on fewer examples, the same ones at every run, so that it
-fails for a change of the code and not by chance. Tests marked `slow` run in the long profile only.
+`VADPROBE_TESTS=all` selects the long profile. It runs whole products of parameters and many random examples, which
+differ from run to run. The short profile runs the same laws on fewer examples, the same at every run, so that it fails
+because of a change of the code and not by chance. Tests marked `slow` run only in the long profile.
 """
 
 import itertools
@@ -19,9 +19,10 @@ T = TypeVar("T")
 
 
 def laws(examples: int, short: int | None = None, **options: Any) -> settings:
-    """Set a property test to `examples` random examples, in the short profile to `short` or a fifth, at least ten.
+    """Return settings of a property test with `examples` random examples; in the short profile with fewer.
 
-    No example has a deadline: the machine may be busy.
+    The short profile has `short` examples, by default a fifth and at least ten. No example has a deadline, because the
+    machine may be busy.
     """
     fewer = min(examples, max(10, examples // 5)) if short is None else short
     options.setdefault("suppress_health_check", [HealthCheck.too_slow])
@@ -29,10 +30,10 @@ def laws(examples: int, short: int | None = None, **options: Any) -> settings:
 
 
 def thinned(*axes: Sequence[Any], strength: int = 2, seed: int = 0) -> list[tuple[Any, ...]]:
-    """Choose rows of the product of some parameters: in the long profile all of them.
+    """Choose rows of the product of some parameters; in the long profile, return all of them.
 
-    In the short profile every combination of the values of any `strength` parameters stands in at least one row:
-    2 covers all pairs, 1 every value once. Rows are taken greedily from an order that `seed` decides.
+    In the short profile, every combination of the values of any `strength` parameters is in at least one row: 2 covers
+    all pairs, 1 every value. Rows are taken greedily, in an order that `seed` decides.
     """
     product = list(itertools.product(*(range(len(axis)) for axis in axes)))
     if LONG or not product:
@@ -52,7 +53,7 @@ def thinned(*axes: Sequence[Any], strength: int = 2, seed: int = 0) -> list[tupl
 
 
 def some(values: Sequence[T], short: int, seed: int = 0) -> list[T]:
-    """Choose `short` of the values by a seed, in their order; in the long profile all of them."""
+    """Choose `short` of the values by a seed, in their order; in the long profile, return all of them."""
     if LONG or short >= len(values):
         return list(values)
     return [values[at] for at in sorted(np.random.default_rng(seed).choice(len(values), short, replace=False))]

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for the store's nouns: videos, clip tables, specifications, exact arrays, annotation files."""
+"""Hypothesis strategies for videos, clip tables, specifications, exact arrays and annotation files."""
 
 import string
 
@@ -15,7 +15,7 @@ from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
 
 MODERATE = laws(60, short=20)
-"""For laws whose single example is cheap."""
+"""Settings for laws whose single example is cheap."""
 
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)
 """Any text that can be written as UTF-8."""
@@ -39,7 +39,7 @@ JSON_VALUES = st.recursive(
 
 @st.composite
 def samplings(draw: st.DrawFn) -> Sampling:
-    """Segments of 1 to 30 frames, or whole videos."""
+    """Draw segments of 1 to 30 frames, or whole videos."""
     frames_per_clip = draw(st.integers(1, 9))
     if draw(st.booleans()):
         return Sampling("video", None, frames_per_clip)
@@ -47,33 +47,33 @@ def samplings(draw: st.DrawFn) -> Sampling:
 
 
 def videos(max_frames: int = 200, names: st.SearchStrategy[str] = NAMES) -> st.SearchStrategy[Video]:
-    """Probed videos with any truth; now and then without a frame."""
+    """Return a strategy of probed videos with any truth, some without a frame."""
     n_frames, fps = st.integers(0, max_frames), st.floats(0.1, 240)
     split, label = st.sampled_from(SPLITS), st.sampled_from((None, 0, 1))
     return st.builds(Video, names, PATHS, n_frames, fps, split, label, st.none() | NAMES)
 
 
 def video_lists(max_size: int = 5) -> st.SearchStrategy[list[Video]]:
-    """Videos of different names."""
+    """Return a strategy of lists of videos with different names."""
     return st.lists(videos(), max_size=max_size, unique_by=lambda video: video.video_id)
 
 
 @st.composite
 def intervals(draw: st.DrawFn, names: st.SearchStrategy[str], max_frames: int = 250) -> Interval:
-    """Half-open intervals, some beyond the end of the video."""
+    """Draw half-open intervals, some beyond the end of the video."""
     start = draw(st.integers(0, max_frames))
     return Interval(draw(names), start, start + draw(st.integers(1, 60)), draw(NAMES))
 
 
 @st.composite
 def clip_tables(draw: st.DrawFn) -> ClipTable:
-    """Tables of a few videos, empty ones included."""
+    """Draw tables of a few videos, empty ones included."""
     found = draw(video_lists())
     return ClipTable.build(found, [draw(DIGESTS) for _ in found], draw(samplings()))
 
 
 def feature_specs() -> st.SearchStrategy[FeatureSpec]:
-    """Specifications of any content, as a job could make them."""
+    """Return a strategy of specifications of any content that a job could make."""
     dtypes = st.sampled_from(("bfloat16", "float16", "float32"))
     return st.builds(
         FeatureSpec,
@@ -89,7 +89,7 @@ def feature_specs() -> st.SearchStrategy[FeatureSpec]:
 
 
 def bfloat16_arrays(shape: tuple[int, ...], finite: bool = True) -> st.SearchStrategy[np.ndarray]:
-    """Float32 arrays that hold bfloat16 values, by bit pattern: subnormals and both zeros included."""
+    """Return a strategy of float32 arrays of bfloat16 values, by bit pattern: subnormals and both zeros included."""
     patterns = st.integers(0, 0xFFFF)
     if finite:
         patterns = patterns.filter(lambda bits: bits & 0x7F80 != 0x7F80)
@@ -102,7 +102,7 @@ LIST_LINE, COUNT_LINE = "Assault/Assault_2.mp4 0 235 1", "Abuse028_x264,1412"
 
 
 def many_files(count: int) -> settings:
-    """Settings of one test: in the long profile with all tests together at least 10,000 files."""
+    """Return the settings of one test; in the long profile all tests together try at least 10,000 files."""
     return laws(count, short=count // 10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -114,7 +114,7 @@ TOKENS = st.sampled_from(NUMBERS + MARKS + WORDS)
 
 @st.composite
 def mangled(draw: st.DrawFn, line: str) -> str:
-    """A valid line with tokens dropped, repeated, swapped, replaced or inserted, or characters changed."""
+    """Draw a valid line with tokens dropped, repeated, swapped, replaced or inserted, or characters changed."""
     tokens = line.split(" ")
     for _ in range(draw(st.integers(0, 3))):
         place = draw(st.integers(0, len(tokens) - 1))
@@ -134,7 +134,7 @@ def mangled(draw: st.DrawFn, line: str) -> str:
 
 
 def files_of(line: str, *names: str) -> st.SearchStrategy[bytes]:
-    """Whole files: mangled and plain lines with any line end, or any text, or any bytes."""
+    """Return a strategy of whole files: mangled and plain lines with any line end, or any text, or any bytes."""
     header = list(names)
     lines = st.lists(mangled(line) | st.text(string.printable, max_size=20), max_size=6)
     ends = st.sampled_from(["\n", "\r\n", "\n\n", "\r", "\n \n"])

@@ -20,19 +20,23 @@ FRAME_COUNTS = (8, 16)
 """Numbers of frames that a clip may have."""
 
 PLAN = (("video", 8), ("video", 16), *[("segment", 8)] * 5, *[("segment", 16)] * 3)
-"""Units and numbers of frames of the clips of one shot."""
+"""The clips that are drawn of one shot: the unit (whole video or segment) and the number of frames of each."""
 
 _SECONDS = (8.0, 40.0)
-_STRIDE = 3  # frames of a segment for each one that is seen
-_ON_ANOMALY, _ON_LOOK_ALIKE = 0.4, 0.4  # shares of segments that are placed around one, where there is one
+_STRIDE = 3  # length of a segment over its number of sampled frames
+_ON_ANOMALY, _ON_LOOK_ALIKE = 0.4, 0.4  # shares of segments placed around an anomaly, or a look-alike, if there is one
 _QUALITIES = (20, 29)  # x264's rate factors, half-open
 
 
 @dataclass(frozen=True)
 class TrainingClip:
-    """Frames (count, 3, height, width) uint8 of `FRAME_SIZE`, what they show and where, and how long the clip lasts.
+    """Sampled frames of a shot in the captioner's size, with what they show.
 
-    `places` is what `places_of` returns.
+    Attributes:
+        frames: (count, 3, height, width) uint8 of `FRAME_SIZE`.
+        facts: what the frames show.
+        places: where they show it, as `places_of` returns it.
+        seconds: duration of the clip.
     """
 
     frames: np.ndarray
@@ -42,7 +46,7 @@ class TrainingClip:
 
 
 def slice_of(clip: TrainingClip, number: int) -> TrainingClip:
-    """Return slice `number` of a clip: two frames, with the happenings that are seen in them."""
+    """Return slice `number` of a clip, from 0: two frames, with the happenings that are seen in them."""
     places = clip.places[number : number + 1]
     seen = {word for index, word in enumerate(PLACED_WORDS) if places[..., index].any()}
     facts = replace(clip.facts, activities=tuple(one for one in clip.facts.activities if one[0] in seen))
@@ -51,7 +55,7 @@ def slice_of(clip: TrainingClip, number: int) -> TrainingClip:
 
 
 def shot_of(recipe: ClipRecipe, shard: int, number: int) -> Shot:
-    """Write the script of one shot of the pre-training, in which nothing that stays unnamed goes on."""
+    """Write the script of one shot of the pre-training; it shows only kinds that the pre-training names."""
     rng = np.random.default_rng([recipe.namespace, shard, number])
     kind = str(rng.choice(NAMED_KINDS)) if rng.random() < recipe.anomalous else None
     fps = int(rng.choice(RATES))
@@ -67,7 +71,7 @@ def shot_of(recipe: ClipRecipe, shard: int, number: int) -> Shot:
 
 
 def film_of(recipe: ClipRecipe, shard: int, number: int) -> Film:
-    """Return one shot of the pre-training, ready to be drawn: each is another camera."""
+    """Return one shot of the pre-training, ready to be drawn; every shot has a camera of its own."""
     return Film(shot_of(recipe, shard, number), (recipe.namespace, shard, number, 0))
 
 
@@ -87,7 +91,7 @@ def draw_clips(recipe: ClipRecipe, shard: int, number: int) -> Iterator[Training
 
 
 def _segment(rng: np.random.Generator, shot: Shot, length: int) -> tuple[int, int]:
-    """Choose `length` frames of a shot: around an anomaly, around a look-alike, or anywhere."""
+    """Choose `length` frames `[start, stop)` of a shot: around an anomaly, around a look-alike, or anywhere."""
     around, spans = rng.random(), [(happening.start, happening.stop) for happening in shot.harmless]
     if shot.intervals and around < _ON_ANOMALY:
         spans = list(shot.intervals)
@@ -100,7 +104,7 @@ def _segment(rng: np.random.Generator, shot: Shot, length: int) -> tuple[int, in
 
 
 def compressed(frames: np.ndarray, quality: int) -> np.ndarray:
-    """Return frames (count, height, width, 3) uint8 as they come back from H.264 at a rate factor."""
+    """Return frames (count, height, width, 3) uint8 after H.264 compression with x264's rate factor `quality`."""
     buffer = io.BytesIO()
     options = {"preset": "veryfast", "crf": str(quality), "g": "50", "threads": "1", "mbtree": "0"}
     with av.open(buffer, "w", format="mp4") as container:

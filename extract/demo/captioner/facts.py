@@ -15,19 +15,19 @@ WALKING_ROLES = ("walker", "carrier")
 """Roles of people who walk through the picture; captions count them."""
 
 MANY = 6
-"""From this number on, walking people are told as one."""
+"""Number of walking people from which captions count no further."""
 
 NAMED_ROLES = (*ROLES[""], *(role for kind in (*NAMED_KINDS, *NAMED_LOOK_ALIKES) for role in ROLES[kind]))
 """Roles that the pre-training may show."""
 
 PLACED_WORDS = (*NAMED_KINDS, *NAMED_LOOK_ALIKES, *WALKING_ROLES[:1], "car")
-"""Words of which the vision tower is told, while it learns single words, in which part of the picture they apply."""
+"""Words that the vision tower learns together with the parts of the picture where they apply."""
 
 _CELL = 28  # pixels of a frame of `FRAME_SIZE` on a side of one video token
-_COVERED = 0.3  # part of a cell, or of what is seen, that must lie in a cell
+_COVERED = 0.3  # least overlap of a track with a cell, as a part of the smaller of the two
 
-_BRIEF = frozenset({"fire"})  # roles that one frame shows well enough
-_FRAMES = 2  # in which anything else must be seen
+_BRIEF = frozenset({"fire"})  # roles that count when one frame shows them
+_FRAMES = 2  # number of frames that must show a happening of any other role
 
 FACT_WORDS = (
     *PLACES,
@@ -40,16 +40,21 @@ FACT_WORDS = (
     "cars",
     *(f"people{number}" for number in range(1, MANY + 1)),
 )
-"""Words that apply to a clip or do not, which the vision tower learns first."""
+"""Words that are true or false of a clip; the vision tower learns them first."""
 
 
 @dataclass(frozen=True)
 class Facts:
     """Things seen in the sampled frames of a clip.
 
-    `people` is the largest number of walking people in one frame, `cars` the number of cars on the road that are seen
-    at all. `activities` holds each happening once, with its colour or "". Posts and bushes before the walkway, and
-    figures before figures, are not considered: what is told may be hidden behind them.
+    Nothing here considers what is hidden: a fact may lie behind a post, a bush or another figure.
+
+    Attributes:
+        place: one of `PLACES`.
+        weather: one of `WEATHER`.
+        people: the largest number of walking people in one frame.
+        cars: the number of cars on the road that are seen in any frame.
+        activities: each happening once, as (kind, colour), the colour "" where captions tell none.
     """
 
     place: str
@@ -64,7 +69,7 @@ class Facts:
         return frozenset(kind for kind, _ in self.activities)
 
     def words(self) -> list[bool]:
-        """Return which of `FACT_WORDS` apply."""
+        """Return for each of `FACT_WORDS` if it applies."""
         said = {self.place, self.weather, *self.kinds, *(colour for _, colour in self.activities)}
         said |= {WALKING_ROLES[0]} if self.people else set()
         said |= {word for number, word in ((1, "car"), (2, "cars")) if self.cars >= number}
@@ -85,7 +90,7 @@ class Facts:
 def facts_of(shot: Shot, tracks: Sequence[Track], indices: Sequence[int]) -> Facts:
     """Return what the frames `indices` of a shot show.
 
-    A happening counts when something of it is seen in two of the frames; a fire, in one.
+    A happening counts when something of it is seen in two of the frames; for a fire one frame suffices.
 
     Raises:
         ValueError: if a track has a role that the pre-training must not show.
@@ -102,8 +107,9 @@ def facts_of(shot: Shot, tracks: Sequence[Track], indices: Sequence[int]) -> Fac
 def places_of(tracks: Sequence[Track], indices: Sequence[int]) -> np.ndarray:
     """Return where the words of `PLACED_WORDS` apply: (slices of two frames, rows, columns, words) bool.
 
-    A cell is what one video token of the captioner sees. A word applies there when a track of it covers a part of the
-    cell, or a part of the track lies in it, in one of the two frames.
+    A cell is the part of a slice that one video token of the captioner sees. A word applies in a cell when a track of
+    that word overlaps the cell, in one of the two frames, by at least 0.3 of the cell's area or of the track's,
+    whichever is smaller.
     """
     height, width = FRAME_SIZE
     rows, columns = height // _CELL, width // _CELL
@@ -128,13 +134,13 @@ def places_of(tracks: Sequence[Track], indices: Sequence[int]) -> np.ndarray:
 
 
 def _overlaps(starts: np.ndarray, length: float, start: float, stop: float) -> np.ndarray:
-    """Return how much of `[start, stop)` lies in each stretch that begins at `starts`."""
+    """Return how much of `[start, stop)` lies in each stretch of `length` that begins at one of `starts`."""
     shared: np.ndarray = np.clip(np.minimum(starts + length, stop) - np.maximum(starts, start), 0, None)
     return shared
 
 
 def _activities(tracks: Sequence[Track], frames: Sequence[int]) -> tuple[tuple[str, str], ...]:
-    """Return each happening that is seen, with the colour of its track that is seen longest."""
+    """Return each happening that is seen, with the colour of that coloured track of it which is seen longest."""
     shown: dict[str, set[int]] = {}
     told: set[str] = set()
     longest: dict[str, tuple[int, str]] = {}

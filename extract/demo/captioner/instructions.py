@@ -44,7 +44,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 SHARES: dict[InstructionKind, float] = {"shipped": 0.5, "happens": 0.2, "describe": 0.15, "question": 0.15}
 """Shares of the kinds of instructions."""
 
-_SKIPPED = 0.4  # of the happenings, where an instruction asks for a description
+_SKIPPED = 0.4  # share of happenings left out of an answer that describes
 _SENTENCES = (2, 4)
 
 
@@ -60,12 +60,12 @@ def ask(rng: np.random.Generator, facts: Facts, kind: InstructionKind | None = N
 
 
 def caption(rng: np.random.Generator, facts: Facts, with_all: bool = True) -> str:
-    """Return two to four sentences in any order: what happens, and some of what else is seen.
+    """Return two to four sentences in random order: what happens, and some other facts.
 
     Args:
         rng: source of chance.
         facts: what is seen.
-        with_all: tell every happening; else each may be left out.
+        with_all: tell every happening; with False some may be left out.
     """
     told = [activity for activity in facts.activities if with_all or rng.random() >= _SKIPPED]
     subjects = list(subjects_of(facts).values())

@@ -22,7 +22,7 @@ from vadprobe.store.progress import Progress
 
 NOTE = "pre-trained on drawings of the same kind; says nothing about any real camera"
 LOSSES = ("caption", "first_token", "words", "words_auc")
-"""The card's losses on held-out clips: cross-entropies per token, the loss of single words, and their mean AUC."""
+"""Values of the card, from held-out clips: two cross-entropies per token, the loss of single words, and their AUC."""
 
 
 def shipped_captioner() -> AbstractContextManager[Path]:
@@ -39,22 +39,22 @@ def make_captioner(
     drawing: Progress | None = None,
     training: StepReport | None = None,
 ) -> dict[str, Any]:
-    """Make a captioner in `out`; an earlier, unfinished run is continued, a finished one left alone.
+    """Make a captioner in `out`: continue an unfinished run, leave a finished one as it is.
 
     Args:
         out: folder to make, a checkpoint in float16 with its card.
-        work: folder of clips and training states, apart from `out`; recipes that differ in their seeds alone share the
+        work: folder of clips and training states, outside `out`; recipes that differ only in their seeds share the
             clips.
         recipe: what to draw and how to train.
-        workers: processes that draw; with more than one, two train.
-        drawing: receiver of the number of shards that are drawn.
-        training: receiver of steps and losses.
+        workers: number of processes that draw; with more than one, two processes train.
+        drawing: called with the number of shards that are drawn, and of all.
+        training: called with steps and losses.
 
     Returns:
         The card.
 
     Raises:
-        VadprobeError: if `out` or `work` holds something of another recipe, or one of them is, or lies in, the other.
+        VadprobeError: if `out` or `work` holds something of another recipe, or one of them is or contains the other.
     """
     _check_apart(out, work)
     card = _finished(out, recipe)
@@ -66,7 +66,7 @@ def make_captioner(
 
 
 def _check_apart(out: Path, work: Path) -> None:
-    """Refuse folders of which one is, or lies in, the other: the checkpoint could not take its place at the end."""
+    """Refuse folders of which one is or contains the other: the finished checkpoint could not be moved to `out`."""
     folders = out.resolve(), work.resolve()
     if folders[0].is_relative_to(folders[1]) or folders[1].is_relative_to(folders[0]):
         raise VadprobeError(

@@ -13,7 +13,10 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class ClipRecipe:
-    """Choice of what is drawn. Shard and shot numbers seed each shot below `namespace`, which no set of videos uses."""
+    """Choice of what is drawn.
+
+    A shot is seeded by `namespace`, its shard and its number; no set of videos uses that namespace.
+    """
 
     shots: int = 600
     held_out_shots: int = 50
@@ -21,7 +24,7 @@ class ClipRecipe:
     anomalous: float = 0.7
     """Share of shots with an anomaly."""
     look_alikes: int = 2
-    """Harmless happenings that are tried in each shot."""
+    """Number of harmless happenings that are tried in each shot."""
     compressed: float = 0.35
     """Share of clips that go through a video codec."""
     namespace: int = 770_077
@@ -32,7 +35,7 @@ class ClipRecipe:
 
     @property
     def n_held_out(self) -> int:
-        """Number of shards that are held out, the first ones."""
+        """Number of shards that are held out; they are the first ones."""
         return -(-self.held_out_shots // self.shots_per_shard)
 
     @property
@@ -49,11 +52,23 @@ class ClipRecipe:
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """Course of the training: first the vision tower on single words, then all of it on captions.
+    """Course of the training: first the vision tower on single words, then the whole model on captions.
 
-    In the first stage a clip is one slice of two frames, all that a token of the vision tower sees: many different
-    pictures teach it more than many slices of one. A step is the mean of two halves; the numbers of clips are those
-    of a half.
+    In the first stage a clip is one slice of two frames, which is all that a token of the vision tower sees; many
+    different pictures teach the tower more than many slices of one video. A step is the mean of two halves.
+
+    Attributes:
+        vision_steps: steps of the first stage.
+        caption_steps: steps of the second stage.
+        warm_up_steps: steps over which the learning rate rises.
+        clips_of_8: clips of 8 frames in one half of a step.
+        clips_of_16: clips of 16 frames in one half of a step.
+        slices: slices in one half of a step of the first stage.
+        learning_rate: largest rate of AdamW.
+        matrix_learning_rate: largest rate of Muon, which trains the hidden matrices.
+        first_token_weight: weight of an answer's first token in the loss of captions; other tokens count 1.
+        largest_gradient: norm to which the gradient of all weights together is clipped.
+        evaluate_every: steps between two evaluations on held-out clips.
     """
 
     vision_steps: int = 1600
@@ -65,14 +80,14 @@ class TrainingRecipe:
     share_of_16: float = 0.3
     """Part of the steps on captions whose clips have 16 frames."""
     instructions: int = 2
-    """Instructions with answers that share one video."""
+    """Number of instructions with answers about one video."""
     learning_rate: float = 2e-3
     matrix_learning_rate: float = 0.02
     weight_decay: float = 0.01
     words_weight: float = 0.3
     """Weight of the loss of single words while captions are learnt."""
     places_weight: float = 3.0
-    """Weight, in the loss of single words, of that of every token beside that of the whole clip."""
+    """Weight of the loss of each video token, relative to that of the whole clip, in the loss of single words."""
     first_token_weight: float = 2.0
     largest_gradient: float = 1.0
     falling: float = 0.5
@@ -89,7 +104,14 @@ class TrainingRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a captioner. The seed is that of the weights, the order of clips and the wordings."""
+    """All that decides a captioner.
+
+    Attributes:
+        seed: seed of the weights, the order of clips and the wordings.
+        vocabulary: number of tokens without the special ones.
+        clips: what is drawn.
+        training: how the model is trained.
+    """
 
     seed: int = 0
     vocabulary: int = 1000

@@ -22,15 +22,15 @@ def filled(wording: str, colour: str) -> str:
 
 
 def sentence(rng: np.random.Generator, subject: str, colour: str = "") -> str:
-    """Return one of a subject's wordings."""
+    """Return one of a subject's wordings, chosen at random, with its article and colour."""
     wordings = WORDINGS[subject]
     return filled(wordings[int(rng.integers(len(wordings)))], colour)
 
 
 def subjects_of(facts: Facts) -> dict[str, str]:
-    """Return the subjects that may be told beside the happenings, by what is asked for.
+    """Return the subjects that a caption may tell beside the happenings, by the kind of question that asks for them.
 
-    Among people who flee, and around a fire, nobody is counted; where there is no road, no car is missed.
+    People are not counted in a panic or around a fire. Cars are told only where there is a road or a lane.
     """
     subjects = {"place": facts.place}
     if not facts.kinds & {"Panic", "Explosion"}:
@@ -48,7 +48,7 @@ def words_of(text: str) -> list[str]:
 
 
 def all_sentences() -> Iterator[tuple[str, str]]:
-    """Yield every sentence of the grammar after its subject."""
+    """Yield (subject, sentence) for every sentence of the grammar."""
     for subject, wordings in WORDINGS.items():
         for wording in wordings:
             for colour in _COLOURS if "{" in wording else ("",):
@@ -57,7 +57,7 @@ def all_sentences() -> Iterator[tuple[str, str]]:
 
 @cache
 def event_words() -> frozenset[str]:
-    """Return the words that occur in sentences of the anomalies that are named, and in no other sentence."""
+    """Return the words that occur only in sentences about the named anomalies."""
     inside = {word for kind, text in all_sentences() if kind in NAMED_KINDS for word in words_of(text)}
     outside = {word for kind, text in all_sentences() if kind not in NAMED_KINDS for word in words_of(text)}
     return frozenset(inside - outside)
@@ -65,7 +65,7 @@ def event_words() -> frozenset[str]:
 
 @cache
 def exclusive_words(kind: str) -> frozenset[str]:
-    """Return the words that occur in sentences of this subject alone."""
+    """Return the words that occur only in sentences of the subject `kind`."""
     inside = {word for subject, text in all_sentences() if subject == kind for word in words_of(text)}
     outside = {word for subject, text in all_sentences() if subject != kind for word in words_of(text)}
     return frozenset(inside - outside)
@@ -79,7 +79,7 @@ def _subject_by_sentence() -> dict[str, str]:
 def kinds_said(text: str) -> frozenset[str]:
     """Return the happenings whose sentences a text contains.
 
-    A sentence that is not of the grammar counts for the kinds of which it has a word that no other subject has.
+    A sentence outside the grammar counts for every kind of which it contains an exclusive word.
     """
     from_grammar = _subject_by_sentence()
     said = set()

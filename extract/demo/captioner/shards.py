@@ -69,7 +69,7 @@ def _one_thread() -> None:
 
 
 def draw_shard(folder: Path, recipe: ClipRecipe, shard: int) -> None:
-    """Draw one shard; its last file, the facts, makes it count."""
+    """Draw one shard; the file of its facts is written last and marks it as complete."""
     clips = [clip for number in range(recipe.shots_of(shard)) for clip in draw_clips(recipe, shard, number)]
     told = {}
     for count in FRAME_COUNTS:

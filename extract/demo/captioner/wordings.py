@@ -187,4 +187,4 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "There walks one person.",
     ),
 }
-"""Wordings of each subject; {a} and {A} stand for "a" or "an" and a colour, the second with a capital letter."""
+"""Wordings of each subject; {a} stands for "a" or "an" and a colour, {A} for the same with a capital letter."""

@@ -24,7 +24,8 @@ class Film:
     Args:
         shot: the script. In version 1, something of its kind is seen in every frame of an interval; in version 2 it
             may be hidden, or out of the picture, for moments.
-        seed: numbers of the set, the camera and, fourth, the video: the first three decide the background.
+        seed: four numbers, in a set the version, the set's seed, the camera and the video; the first three decide the
+            background.
     """
 
     def __init__(self, shot: Shot, seed: Sequence[int]) -> None:
@@ -36,7 +37,7 @@ class Film:
         noise = camera.normal(0.0, camera.uniform(2.5, 5.0), (HEIGHT + 32, WIDTH + 32, 3))
         self._grain = noise.round().astype(np.int16)
         self._offsets = camera.integers(32, size=(shot.n_frames, 2))
-        # Version 1 asks nothing more of the generators; what version 2 adds comes after.
+        # Version 1 draws no more random numbers; those that version 2 adds come after, so its videos stay the same.
         self._weather = Weather(shot, camera)
         self._front: list[tuple[Sprite, int, int]] = [foreground(camera) for _ in range(shot.occluders)]
 
@@ -61,7 +62,7 @@ class Film:
 
 
 def _light(shot: Shot, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return the camera's gain (about 1, with a slow drift) and the glare of blasts (0 to 1), each (n_frames,)."""
+    """Return the camera's gain (about 1, drifting slowly) and the glare of blasts (0 to 1), each (n_frames,) float."""
     frames = np.arange(shot.n_frames)
     swell = np.sin(2 * np.pi * (frames / (shot.fps * rng.uniform(15, 50)) + rng.random()))
     gain = rng.uniform(0.92, 1.05) + rng.uniform(0.02, 0.06) * swell + rng.normal(0, 0.004, shot.n_frames)

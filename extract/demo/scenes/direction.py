@@ -1,4 +1,4 @@
-"""Scripts of shots in version 2 of the world: what happens, when, in which weather, before how many people."""
+"""Scripts of shots in version 2 of the world: what happens, when, in which weather, and among how many people."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ def write_shot(
 ) -> Shot:
     """Write the script of a shot.
 
-    Look-alikes never overlap each other in time; one that finds no room is left out.
+    Look-alikes never overlap each other in time; one for which there is no room is left out.
 
     Args:
         rng: source of chance.
@@ -38,9 +38,10 @@ def write_shot(
         fps: frames per second.
         kind: the kind of its anomalies, or None for a normal shot.
         look_alikes: the harmless kinds to choose from.
-        n_harmless: how many harmless happenings are tried; by default none, one or two by chance.
-        mixed: let look-alikes happen beside anomalies, and anomalies begin before the shot or go on after it, so that
-            neither a look-alike nor a place in the video tells anything; else they are apart, and whole.
+        n_harmless: number of harmless happenings that are tried; by default zero, one or two at random.
+        mixed: with True, look-alikes may overlap anomalies, and anomalies may begin before the shot or end after it,
+            so that neither a look-alike nor the position in the video predicts an anomaly. With False, both are
+            whole and apart from each other.
     """
     intervals = place_intervals(rng, n_frames, fps, 4.0 if kind in _LONGER else 2.0, mixed=mixed) if kind else ()
     road = place in ("street", "parking")
@@ -75,8 +76,8 @@ def place_intervals(
 ) -> tuple[tuple[int, int], ...]:
     """Choose one to three intervals of `shortest` to `longest` seconds, apart from each other, at uniform places.
 
-    With `mixed`, the ends of the shot may cut up to six tenths of the first and the last one away: those that had to be
-    whole would lie in the middle of a short shot more often than at its ends.
+    With `mixed`, an end of the shot may cut off up to six tenths of the first or the last interval. If all had to be
+    whole, they would lie in the middle of a short shot more often than at its ends.
     """
     count = int(rng.integers(1, 4))
     while count > 1 and n_frames // count < 2 * shortest * fps:
@@ -94,7 +95,7 @@ def place_intervals(
 def _free_interval(
     rng: np.random.Generator, n_frames: int, fps: int, taken: Sequence[tuple[int, int]]
 ) -> tuple[int, int] | None:
-    """Choose an interval of 2.5 to 7 seconds apart from those that are taken; None if none was found."""
+    """Choose frames `[start, stop)` of 2.5 to 7 seconds apart from those taken; None if no place was found."""
     for _ in range(_TRIES):
         length = min(int(rng.uniform(2.5, 7.0) * fps), n_frames // 2)
         start = int(rng.integers(0, n_frames - length))

@@ -9,7 +9,7 @@ _HORIZON, _WALKWAY_TOP = 82, 148
 
 
 def _texture(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
-    """Return smooth noise of about unit size, (HEIGHT, WIDTH, 1), with that many patches down and across."""
+    """Return smooth noise of about unit size, (HEIGHT, WIDTH, 1), with `rows` by `columns` patches."""
     down = np.maximum(0.0, 1.0 - np.abs(np.linspace(0, rows - 1, HEIGHT)[:, np.newaxis] - np.arange(rows)))
     across = np.maximum(0.0, 1.0 - np.abs(np.linspace(0, columns - 1, WIDTH)[:, np.newaxis] - np.arange(columns)))
     return (down @ rng.normal(size=(rows, columns)) @ across.T)[..., np.newaxis]

@@ -48,12 +48,16 @@ class Happening:
 
 @dataclass(frozen=True)
 class Shot:
-    """The script of one video: its place, length, rate, and the frames `[start, stop)` of an anomaly of `kind`.
+    """The script of one video.
 
-    Intervals are ascending and apart; a normal video has none, and no kind. In version 1 chance decides about the
-    rest; in version 2 it is written here.
+    In version 1 the attributes from `harmless` on keep their defaults, and chance decides; in version 2 they are set.
 
     Attributes:
+        place: one of `PLACES`.
+        n_frames: length in frames.
+        fps: frames per second.
+        kind: kind of all its anomalies; None for a normal video.
+        intervals: frames `[start, stop)` of anomalies, ascending and apart; empty for a normal video.
         harmless: look-alikes of anomalies.
         weather: one of `WEATHER`.
         shake: amplitude of the camera's movement in pixels.

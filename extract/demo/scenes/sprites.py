@@ -37,25 +37,25 @@ class Track:
     colour: str = ""
 
     def is_seen(self, frame: int, margin: int = 6) -> bool:
-        """Return if it is in the picture, its middle at least `margin` pixels inside."""
+        """Return True if the track is in the picture in this frame, its middle at least `margin` pixels inside."""
         return bool(self.pose[frame] >= 0 and margin <= self.x[frame] < WIDTH - margin)
 
 
 def faded(sprite: Sprite, faintness: float) -> Sprite:
-    """Return a sprite of which `faintness` (0 to 1) shows what is behind it."""
+    """Return a sprite made transparent: with `faintness` 0 it stays as it is, with 1 it is invisible."""
     kept = 1.0 - faintness
     through = 256.0 - kept * (256.0 - sprite.through)
     return Sprite((kept * sprite.colour).astype(np.uint16), through.astype(np.uint16))
 
 
 def _limit(values: np.ndarray) -> None:
-    """Cut to 0 to 1 in place; for the few values of a stroke much faster than `np.clip`."""
+    """Clip values to [0, 1] in place; for the few values of a stroke this is much faster than `np.clip`."""
     np.maximum(values, 0.0, out=values)
     np.minimum(values, 1.0, out=values)
 
 
-class Layer:
-    """Paints a sprite: strokes and boxes, later ones over earlier ones."""
+class Drawing:
+    """A sprite in the making: strokes and boxes, later ones over earlier ones."""
 
     def __init__(self, height: float, width: float) -> None:
         self._picture = np.zeros((round(height), round(width), 4))  # colour times opacity, opacity

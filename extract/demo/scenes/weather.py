@@ -9,7 +9,7 @@ _STREAKS = 90
 
 
 class Weather:
-    """The weather of a shot, and the shaking of its camera; nothing of it in version 1.
+    """The weather of a shot and the shaking of its camera; version 1 has neither.
 
     Args:
         shot: the script.
@@ -34,7 +34,7 @@ class Weather:
             self._moved = np.rint(2 * shot.shake * waves).astype(int)
 
     def seen_through(self, canvas: np.ndarray, frame: int) -> np.ndarray:
-        """Return the picture (HEIGHT, WIDTH, 3) uint8 of a scene in frame `frame`."""
+        """Return a scene (HEIGHT, WIDTH, 3) uint8 as the camera sees it in frame `frame`."""
         down, right = self._moved[frame].tolist()
         if down or right:
             rows = np.clip(np.arange(HEIGHT) + down, 0, HEIGHT - 1)

@@ -13,15 +13,15 @@ from vadprobe.store.errors import VadprobeError
 DEFAULT_BACKEND = "inductor"
 _VARIANTS = 64
 """Limit on the pieces of code of all blocks together: one for each way of running (a prompt's whole pass, the shared
-tokens, a prompt's own tokens) with one clip and with several. Beyond torch's own limit, 8, it compiles nothing."""
+tokens, a prompt's own tokens) with one clip and with several. torch's default, 8, is too low: it compiles no more."""
 
 
 def compile_blocks(parts: TextBlocks, backend: str = DEFAULT_BACKEND) -> None:
-    """Compile each block's forward in place; the code is made when the first clips pass.
+    """Compile each block's forward in place; compilation happens when the first clips pass.
 
     The hooks on blocks stay outside the compiled code. Those on the output projections lie inside and are compiled with
-    it, as `TextBlocks` has registered them already. Sizes are symbols, so that another number of clips or tokens
-    needs no new code; only a single clip does.
+    it, because `TextBlocks` registered them before. Sizes are symbols, so that another number of clips or tokens
+    needs no new code; only a batch of a single clip does.
 
     Args:
         parts: the blocks of a loaded model.

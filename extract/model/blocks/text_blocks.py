@@ -33,7 +33,7 @@ _OFF, _LAST, _ALL = 0, 1, 2  # what a slot keeps
 
 
 class _Slot:
-    """Place where the hook of one output projection leaves its input: the last token's, or all until the block ends."""
+    """Place where the hook of one output projection leaves its input, of the last token or of all tokens."""
 
     def __init__(self) -> None:
         self.keeps = _OFF
@@ -42,9 +42,14 @@ class _Slot:
 
 @dataclass
 class Seen:
-    """Values seen in one run: hidden states of `layers`, None for all; and heads as soon as the run is over.
+    """Values seen in one run of the blocks.
 
-    Each is (clips, positions, size), as `tokens.take` gives it; `dtype` is the model's own.
+    Attributes:
+        tokens: tokens whose values are kept.
+        layers: layers whose hidden states are kept; None for all.
+        hidden: (clips, positions, size) by layer, as `tokens.take` gives them.
+        heads: (clips, positions, heads * width) by block; filled when the run is over.
+        dtype: the model's own.
     """
 
     tokens: PositionTokens = LAST_TOKEN
@@ -57,8 +62,8 @@ class Seen:
         """Turn what was taken into the values of each position.
 
         Args:
-            before: seen in the run over the tokens before these, if there was one.
-            columns: of its positions those that are these.
+            before: values seen in the run over the tokens before these; None if there was no such run.
+            columns: places of this run's positions among the positions of `before`.
         """
         for name in ("hidden", "heads"):
             mine = getattr(self, name)
@@ -112,7 +117,7 @@ class TextBlocks:
         return cls(blocks, projections, [_shape_of(projection, n_heads) for projection in projections])
 
     def heads(self, seen: Mapping[int, Tensor], like: Tensor) -> Tensor:
-        """Lay what entered the output projections side by side, as `Captured.head_outputs`.
+        """Return what entered the output projections in the layout of `Captured.head_outputs`.
 
         Args:
             seen: (clips, heads * width) by block.
@@ -131,7 +136,7 @@ class TextBlocks:
 
     @contextmanager
     def stop_after(self, n_blocks: int) -> Iterator[None]:
-        """End the forward pass inside after `n_blocks` blocks, 1 or more; after all of them it goes on to its end."""
+        """End a forward pass inside after `n_blocks` blocks, from 1; with all of them, the pass runs to its end."""
         self._n_blocks = n_blocks
         try:
             yield
@@ -147,7 +152,7 @@ class TextBlocks:
         blocks: Collection[int] | None = None,
         tokens: PositionTokens = LAST_TOKEN,
     ) -> Iterator[Seen]:
-        """Store some tokens of the hidden states of `layers`, and of the heads of `blocks`; None for all of them."""
+        """Store hidden states of `layers` and heads of `blocks` in a pass inside, at `tokens`; None stands for all."""
         seen = self._seen = Seen(tokens, layers)
         slots = {number: slot for number, slot in enumerate(self._slots) if slot is not None}
         keeps = _LAST if tokens.weights is None else _ALL
@@ -211,9 +216,10 @@ def _slot_of(projection: Any) -> _Slot:
 
 
 def _keep_heads(module: Any, args: tuple[Any, ...]) -> None:
-    """Store the input inside a compiled block: one code serves all, as the slot is the module's.
+    """Store an output projection's input in the slot of its module, so that code compiled for one block serves all.
 
-    The last token is copied: a view would keep the whole sequence in memory. Other tokens are taken behind the block.
+    The last token is copied, because a view would keep the whole sequence in memory. Other tokens are taken from the
+    slot behind the block.
     """
     slot = module.heads_slot
     if slot.keeps == _LAST:

@@ -18,7 +18,7 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     """Return the content of a checkpoint's card, None where there is none.
 
     Raises:
-        VadprobeError: if it is no JSON object with the texts `kind` and `note`.
+        VadprobeError: if the card is no JSON object with the texts `kind` and `note`.
     """
     try:
         card = read_json(folder / BACKBONE_CARD)
@@ -32,13 +32,13 @@ def read_card(folder: Path) -> dict[str, Any] | None:
 
 
 def short_card(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a card that stores carry."""
+    """Return the part of a card that is written into stores."""
     return {name: card[name] for name in _SHORT if name in card}
 
 
 def card_recipe(card: Mapping[str, Any] | None, dataset: Dataset) -> dict[str, Any]:
     """Return what a card adds to the recipe of a store: its short form, and whether vadprobe drew the videos.
 
-    Without a card that is nothing, so that the digests of all other stores stay as they were.
+    Without a card it is empty, so that the digests of all other stores stay the same.
     """
     return {} if card is None else {"backbone_card": short_card(card), "drawn": is_drawn(dataset)}

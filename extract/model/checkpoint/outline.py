@@ -1,4 +1,4 @@
-"""Outline of a backbone: all that planning needs, kept in the workspace, so that to plan again needs no torch."""
+"""Outline of a backbone: all that planning needs, kept in the workspace, so that later planning needs no torch."""
 
 import json
 import os
@@ -31,7 +31,7 @@ class PlannedBackbone(Protocol):
 
     @property
     def spec(self) -> BackboneSpec:
-        """The part of a store's specification."""
+        """The backbone's part of a store's specification."""
         ...
 
     @property
@@ -58,13 +58,13 @@ class PlannedBackbone(Protocol):
         ...
 
     def device_type(self, name: str) -> str:
-        """Return the kind of the device that a job names."""
+        """Return the kind of the device that a job names, such as "cuda"."""
         ...
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Values that another `PlannedBackbone` gave for some questions and one name of a device."""
+    """Answers of another `PlannedBackbone` to some questions and for one name of a device, kept as plain values."""
 
     spec: BackboneSpec
     notes: tuple[str, ...]
@@ -76,7 +76,7 @@ class Outline:
 
     @classmethod
     def of(cls, backbone: PlannedBackbone, questions: Sequence[Question], device: str) -> "Outline":
-        """Ask a backbone."""
+        """Return the outline of a backbone: its answers to the questions, and the kind of the device."""
         return cls(
             backbone.spec,
             backbone.notes,
@@ -115,11 +115,11 @@ class Outline:
 class KeptOutline:
     """The file of an outline.
 
-    It counts only while size, time of change and inode of all files of the checkpoint are what they were, and the
-    libraries, the source of this package, the settings, the questions, and the GPUs that this process may see.
+    The file is valid only while none of these has changed: size, times and inode of the checkpoint's files, the
+    source files of this package, the libraries, the settings, the questions, and the GPUs that this process may see.
 
     Args:
-        place: folder of such files.
+        outlines: folder of such files.
         config: the job's `[backbone]` section.
         folder: the checkpoint.
         questions: all that planning will ask.
@@ -127,15 +127,15 @@ class KeptOutline:
     """
 
     def __init__(
-        self, place: Path, config: BackboneConfig, folder: Path, questions: Sequence[Question], device: str
+        self, outlines: Path, config: BackboneConfig, folder: Path, questions: Sequence[Question], device: str
     ) -> None:
         self._questions, self._device = questions, device
         asked = [config.model_dump(mode="json"), str(folder.resolve()), [list(one) for one in questions], device]
-        self._path = place / f"{digest_json(asked)[:32]}.json"
+        self._path = outlines / f"{digest_json(asked)[:32]}.json"
         self._key = digest_json([*asked, _states(content_files(folder)), _states(_own_files()), _environment()])
 
     def read(self) -> Outline | None:
-        """Return the outline; None if there is none, or one of another state."""
+        """Return the outline; None if there is no file, or it is no longer valid."""
         with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
             kept = json.loads(self._path.read_bytes())
             if kept["key"] == self._key:
@@ -143,7 +143,7 @@ class KeptOutline:
         return None
 
     def write(self, backbone: PlannedBackbone) -> None:
-        """Ask a backbone and keep what it says; a folder that cannot be written to costs only time."""
+        """Write the outline of a backbone; if the file cannot be written, do nothing: later planning takes longer."""
         outline = Outline.of(backbone, self._questions, self._device)
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def _version(package: str) -> str:
 
 
 def _states(paths: Sequence[Path]) -> list[list[Any]]:
-    """Return what a change of a file changes with it; the time of its inode cannot be set back."""
+    """Return name, size, times and inode of each file; the inode's time changes with every change of a file."""
     found = [(path, path.stat()) for path in paths]
     return [[path.name, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino] for path, state in found]
 

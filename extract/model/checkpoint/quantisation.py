@@ -1,4 +1,4 @@
-"""Quantised weights: what config.json says of them, and whether transformers can read them on this machine."""
+"""Quantised weights: how config.json describes them, and if transformers can read them on this machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Quantisation:
     settings: Mapping[str, Any]
 
     def recipe(self) -> dict[str, Any]:
-        """Return what a store's recipe says of it: the method, the numbers and words, and a digest of everything."""
+        """Return what a store's recipe says of the quantisation: its method, simple settings, and a digest of all."""
         plain = {name: value for name, value in self.settings.items() if isinstance(value, str | int | float | bool)}
         return {**plain, "quant_method": self.method, "digest": digest_json(dict(self.settings))}
 
@@ -53,7 +53,7 @@ def quantisation_of(content: Mapping[str, Any]) -> Quantisation | None:
 
 
 def check_quantisation(key: str, found: Quantisation, dtype: str) -> None:
-    """Refuse quantised weights that transformers cannot read here: of an unknown method, or for want of a package.
+    """Refuse quantised weights that transformers cannot read here: the method is unknown, or a package is missing.
 
     Args:
         key: the backbone's key.
@@ -61,7 +61,7 @@ def check_quantisation(key: str, found: Quantisation, dtype: str) -> None:
         dtype: name of the data type of the passes.
 
     Raises:
-        VadprobeError: with the method, and the package or setting that is wanted.
+        VadprobeError: naming the method, and the package or setting that is needed.
     """
     begin = f"the weights of backbone {key!r} are quantised (config.json: {found.method})"
     cure = "or use the checkpoint of the same model that is not quantised"

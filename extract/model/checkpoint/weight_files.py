@@ -22,7 +22,7 @@ _AGAIN = "download the checkpoint again"
 
 
 def check_pointers(key: str, folder: Path) -> None:
-    """Refuse a checkpoint folder whose files are pointers to what was not fetched.
+    """Refuse a checkpoint folder in which pointers (Git LFS, git-annex) or web pages stand in the place of files.
 
     Raises:
         VadprobeError: naming the first such file, and the cure.
@@ -46,7 +46,7 @@ def check_weights(key: str, folder: Path) -> None:
 
 
 def content_digest(folder: Path) -> str:
-    """Return the digest of a checkpoint's files, whatever the folder is called; they are hashed side by side."""
+    """Return the digest of a checkpoint's files; it does not depend on the folder's name."""
     files = content_files(folder)
     with ThreadPoolExecutor(max_workers=4) as pool:
         digests = list(pool.map(digest_file, files))
@@ -71,7 +71,7 @@ def _problems(folder: Path) -> Iterator[str]:
 
 
 def _shards(folder: Path) -> Iterator[str]:
-    """Check every file that the index names, and that it has the tensors that the index says."""
+    """Yield what is wrong with the files that the index names: missing, cut, or without a tensor named there."""
     path = folder / INDEX
     try:
         places = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
@@ -92,7 +92,7 @@ def _shards(folder: Path) -> Iterator[str]:
 
 
 def _header(path: Path) -> tuple[dict[str, Any], str | None]:
-    """Return the header of a file of weights, and what is wrong with the file, None if nothing is."""
+    """Return the header of a file of weights, and a sentence on what is wrong with the file, or None."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

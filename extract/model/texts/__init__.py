@@ -1,1 +1,1 @@
-"""Texts that a loaded backbone generates about clips: greedy or drawn, with the mass of words, and of events."""
+"""Texts that a loaded backbone generates about clips: explanations of events, and texts with the mass of some words."""

@@ -1,6 +1,6 @@
-"""Explanations of events: a backbone's own text about the frames of one, with all that the text depends on.
+"""Explanations of events: a backbone's text about the frames of an event, with all that the text depends on.
 
-An explanation is generated. It is no part of a score, and nothing checks that it is true.
+An explanation is generated text. It is no part of a score, and nothing checks that it is true.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,20 +22,20 @@ from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.specification import FeatureSpec
 
 EXPLANATION_PROMPT = SHIPPED["detailed"].text
-"""Prompt of an explanation where no other is given: the public one of HeadHunt-VAD that asks for a description."""
+"""Default prompt of an explanation: the one of HeadHunt-VAD's public code that asks for a description."""
 
 MAX_TOKENS = 64
-"""Most tokens of an explanation where nothing else is said."""
+"""Default limit of an explanation, in tokens."""
 
 BATCH = 16
-"""Explanations that run side by side where nothing else is said."""
+"""Default number of explanations that run side by side."""
 
 _USUAL_FPS = 25.0
 
 
 @dataclass(frozen=True)
 class ExplanationSettings:
-    """Settings of explanations: most tokens of a text, and the choice of each token."""
+    """Settings of explanations: the limit of a text in tokens, and the choice of each token."""
 
     max_tokens: int = MAX_TOKENS
     choice: TokenChoice = GREEDY
@@ -50,7 +50,7 @@ class ExplanationSettings:
 
 
 USUAL_SETTINGS = ExplanationSettings()
-"""Settings where nothing else is said: greedy."""
+"""Default settings: greedy, at most `MAX_TOKENS` tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ class ExplanationRequest:
         start_frame, stop_frame: the event, half-open.
         frames: (n, height, width, 3) uint8 RGB, frames spread over the event (`sample_frames`).
         prompt: question that the backbone is asked.
-        seconds: duration of the event; where it is not given, that at 25 frames per second.
+        seconds: duration of the event; None for its duration at 25 frames per second.
     """
 
     video_id: str
@@ -86,7 +86,7 @@ class Explanation:
     """Generated text of one event.
 
     Attributes:
-        text: what the backbone says, without white space at its ends; may be empty.
+        text: text of the backbone, without white space at its ends; may be empty.
         prompt: question that it was asked.
         settings: `ExplanationSettings.to_json`, and the number of `frames` that it saw.
         digest: SHA-256 of all that the text depends on: weights, inputs, prompt, settings, and the frames themselves.
@@ -102,7 +102,10 @@ class Explanation:
 
 @dataclass(frozen=True, eq=False)
 class PreparedRequest:
-    """A request whose frames have the model's size, so that many of them can wait; `frames_digest` is of the others."""
+    """A request with frames in the model's size, so that many requests can wait in memory.
+
+    `clip` holds those frames; `frames_digest` is the SHA-256 of the original frames.
+    """
 
     request: ExplanationRequest
     clip: Frames
@@ -117,7 +120,7 @@ class PreparedRequest:
 
 @dataclass(frozen=True)
 class Explainer:
-    """Explains events with a loaded backbone, at most `batch` side by side; `times` counts the seconds."""
+    """Explains events with a loaded backbone, at most `batch` of them side by side; `times` counts the seconds."""
 
     backbone: Backbone
     settings: ExplanationSettings = USUAL_SETTINGS
@@ -131,7 +134,7 @@ class Explainer:
         return PreparedRequest(small, clip, digest_arrays([request.frames]))
 
     def explain(self, requests: Sequence[PreparedRequest]) -> list[Explanation]:
-        """Return the explanation of each request; those of one prompt and number of frames run side by side."""
+        """Return the explanation of each request; requests with equal prompt and number of frames run side by side."""
         found: dict[int, Explanation] = {}
         for places in _batches(requests, self.batch):
             texts = self._generate([requests[place] for place in places])
@@ -175,12 +178,15 @@ def explain_segments(
 ) -> list[Explanation]:
     """Let a backbone say what happens in segments of videos, such as detected events.
 
-    Each clip is encoded once, and every further token runs alone behind the keys and values of those before it.
+    Each clip is encoded once; every further token then runs alone behind the keys and values of the tokens before.
 
     Args:
         backbone: a loaded backbone.
-        requests: any number of them.
-        settings: greedy by default.
+        requests: any number of events.
+        settings: settings of the texts; greedy by default.
+
+    Returns:
+        One explanation for each request, in their order.
 
     Raises:
         VadprobeError: if a prompt cannot be asked.
@@ -192,7 +198,7 @@ def explain_segments(
 
 
 def check_prompt(description: Description, prompt: str, frames: int) -> None:
-    """Check that a prompt about so many frames can be asked; needs no weights.
+    """Check that a prompt can be asked about a clip of `frames` frames; no weights are needed.
 
     Raises:
         VadprobeError: if the prompt is empty or has control tokens, or such a clip cannot be prepared.
@@ -203,7 +209,7 @@ def check_prompt(description: Description, prompt: str, frames: int) -> None:
 
 
 def _batches(requests: Sequence[PreparedRequest], most: int) -> Iterator[list[int]]:
-    """Yield places of requests that can run side by side."""
+    """Yield the places of at most `most` requests that can run side by side."""
     alike: dict[tuple[Any, ...], list[int]] = {}
     for place, one in enumerate(requests):
         alike.setdefault((one.request.prompt, tuple(one.clip.shape)), []).append(place)
@@ -213,7 +219,7 @@ def _batches(requests: Sequence[PreparedRequest], most: int) -> Iterator[list[in
 
 
 def _spec(description: Description, prompt: str, frames: int) -> FeatureSpec:
-    """Return what a family reads a prompt and a number of frames from; no store has this specification."""
+    """Return a specification that tells a family the prompt and the number of frames; no store has it."""
     sampling = Sampling("video", None, frames)
     recipe = {"prefix": "independent"}
     return FeatureSpec("explanations", "", 0, sampling, description.spec, Prompt("explanation", prompt), recipe)

@@ -1,8 +1,9 @@
 """Texts of clips under a prompt, greedy or drawn, each with the probability that it names one of some words.
 
 Families with inputs of their own run in a loop written here: a batch of clips is encoded once, as for features, and
-every further token runs alone behind the keys and values of those before it; the library's `generate` takes pixels
-only. All other families go through `generate`, because only the library knows how each of them continues a text.
+every further token runs alone behind the keys and values of the tokens before it. The library's `generate` could not
+do that, as it takes pixels only. All other families go through `generate`, because only the library knows how each of
+them continues a text.
 """
 
 import time
@@ -27,9 +28,13 @@ from vadprobe.store.format.specification import FeatureSpec
 
 @dataclass(frozen=True)
 class GeneratedText:
-    """The text of one clip: its `tokens` without the end, and for each step that ran the mass of the words' tokens.
+    """The text of one clip.
 
-    `masses` are sums of softmax probabilities. A text that reached its end has one step more than tokens.
+    Attributes:
+        text: the tokens as text.
+        tokens: ids of the tokens, without the one that ends the text.
+        masses: for each step that ran, the sum of the softmax probabilities of the words' tokens. A text that reached
+            its end has one step more than tokens.
     """
 
     text: str
@@ -38,7 +43,7 @@ class GeneratedText:
 
     @property
     def probability(self) -> float:
-        """Probability that the text names a word, were the steps independent: 1 - prod(1 - mass)."""
+        """Probability that the text names a word if all steps were independent: 1 - prod(1 - mass)."""
         missed = 1.0
         for mass in self.masses:
             missed *= 1.0 - mass
@@ -69,11 +74,14 @@ class StepTimes:
     _begun: float = 0.0
 
     def begin(self) -> None:
-        """Note the moment when the work on a batch begins."""
+        """Start the clock of a batch."""
         self._begun = time.monotonic()
 
     def steps(self, steps: Iterable[Step]) -> Iterator[Step]:
-        """Count the steps of one batch; whoever takes them has waited for each when the next is asked for."""
+        """Pass on the steps of one batch and count their seconds.
+
+        A step is counted when the next one is asked for: by then the caller has waited for its values.
+        """
         for number, step in enumerate(steps):
             yield step
             now, count = time.monotonic(), len(step.chosen)
@@ -89,7 +97,7 @@ class StepTimes:
 
 @dataclass(frozen=True)
 class TextGeneration:
-    """The texts of one backbone, of at most `max_tokens` tokens, greedy by default; `times` counts their seconds."""
+    """Generation of texts of at most `max_tokens` tokens, greedy by default; `times` counts the seconds."""
 
     backbone: Backbone
     max_tokens: int
@@ -111,8 +119,8 @@ class TextGeneration:
             clips: as the family's `resize` left them, all with the same number of frames.
             seconds: duration of each clip.
             spec: specification of a store: its prompt is asked, its sampling says how many frames a clip has.
-            words: tokens whose mass is summed.
-            draws: random numbers of each clip, where tokens are drawn.
+            words: tokens whose mass is summed in each step.
+            draws: random numbers of each clip; needed only where tokens are drawn.
         """
         family, model = self.backbone.description.family, self.backbone.model
         ends = end_tokens(model, family.tokenizer)
@@ -156,7 +164,7 @@ class TextGeneration:
             )
 
     def _by_library(self, one: Pass, ends: frozenset[int], choose: TokenChooser) -> Iterator[Step]:
-        """Yield the same from the library's own loop, without the checkpoint's sampling settings."""
+        """Yield the same steps from the library's own loop, without the checkpoint's sampling settings."""
         forced = _Forced(choose)
         settings = GenerationConfig(
             max_new_tokens=self.max_tokens,

@@ -18,8 +18,8 @@ class TokenChoice:
 
     Attributes:
         temperature: 0 takes the likeliest token (greedy); above, one is drawn from softmax(logits / temperature).
-        top_p: a token is drawn among the fewest likeliest ones that have this mass together.
-        seed: of the draws. A text has draws of its own, so that it does not depend on its batch.
+        top_p: in (0, 1]; a token is drawn from the smallest set of likeliest tokens whose mass reaches this.
+        seed: seed of the draws. Each text has draws of its own, so that it does not depend on its batch.
     """
 
     temperature: float = 0.0
@@ -40,11 +40,11 @@ class TokenChoice:
         return self.temperature == 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return what decides a text: of a greedy one neither `top_p` nor the seed."""
+        """Return the settings that decide a text; a greedy choice leaves `top_p` and the seed out."""
         return {"temperature": 0.0} if self.is_greedy else asdict(self)
 
     def draws(self, entropy: Sequence[int]) -> np.random.Generator:
-        """Return the random numbers of one text, which is told from others by some integers from 0."""
+        """Return the random numbers of one text; `entropy` are integers from 0 that differ from text to text."""
         return np.random.default_rng([self.seed, *entropy])
 
 
@@ -54,7 +54,7 @@ GREEDY = TokenChoice()
 
 @dataclass(frozen=True)
 class TokenChooser:
-    """Chooses the next tokens of texts that run side by side; `draws` has the random numbers of each."""
+    """Chooses the next token of each of several texts that run side by side; `draws` has the random numbers of each."""
 
     choice: TokenChoice
     draws: Sequence[np.random.Generator]
@@ -72,13 +72,13 @@ class TokenChooser:
 
 
 def drawn_token(logits: np.ndarray, temperature: float, top_p: float, place: float) -> int:
-    """Return the token at a place of the distribution.
+    """Return the token at a place of the cumulative distribution over tokens, the likeliest first.
 
     Args:
         logits: (vocabulary,) float64.
         temperature: above 0.
-        top_p: mass of the tokens that may be drawn.
-        place: in [0, 1), uniform.
+        top_p: mass of the tokens that may be drawn, in (0, 1].
+        place: in [0, 1); a uniform random number draws a token.
     """
     scaled = (logits - logits.max()) / temperature
     masses = np.exp(scaled)

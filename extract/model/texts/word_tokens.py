@@ -18,9 +18,9 @@ class WordTokens:
     def of(cls, tokenizer: Any, words: Iterable[str]) -> "WordTokens":
         """Find the tokens of words, written small and with a capital.
 
-        Only a token that is a whole word counts. The first token of a word in pieces begins other words too, or is one
-        itself, as the article begins "A" + "lone". So a word that the tokenizer knows whole only behind other text has
-        no mass where a text begins.
+        Only a token that is a whole word counts. Where a tokenizer splits a word, its first piece may begin other
+        words, or be a word itself: "A" in "A" + "lone". So a word that is a single token only behind other text has no
+        mass where a text begins.
 
         Raises:
             VadprobeError: if the tokenizer has no token of a word.
@@ -40,7 +40,7 @@ class WordTokens:
 
 
 def known_words(tokenizer: Any, words: Iterable[str]) -> frozenset[str]:
-    """Return the words of which the tokenizer has a token, those that `WordTokens.of` takes."""
+    """Return the words for which the tokenizer has a token, so that `WordTokens.of` accepts them."""
     return frozenset(word for word in words if any(_whole(tokenizer, word)))
 
 

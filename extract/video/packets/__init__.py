@@ -1,1 +1,1 @@
-"""Packets as a container lists them before anything is decoded: their clock, and where either breaks."""
+"""Packets of a video, listed before anything is decoded: their clock, its breaks, and what is missing or damaged."""

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 FAR_SECONDS = 5.0
-"""Seconds by which a clock must jump ahead to be taken for another part and not for lost frames or a slow rate."""
+"""Least seconds of a jump ahead that counts as another part, and not as lost frames or a slow rate."""
 
 FAR_STEPS = 32
-"""Steps between two frames that such a jump must have as well."""
+"""Least length of such a jump in steps between two frames; both limits must be passed."""
 
 MOST_REORDERED = 16
-"""Frames over which a decoder reorders at most."""
+"""Largest number of frames over which a decoder reorders."""
 
 BEFORE_A_SEAM = 2
-"""Packets before a seam whose counters FFmpeg finds broken only because another part follows."""
+"""Number of packets before a seam whose counters FFmpeg may find broken only because another part follows."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,21 @@ class Seam:
 def find_seams(
     stamps: np.ndarray, keys: np.ndarray, doubtful: np.ndarray, is_sound: bool, tick: float
 ) -> tuple[Seam, ...]:
-    """Find where the clock goes back, jumps far ahead, or where another part follows exactly.
+    """Find where the clock goes back, where it jumps far ahead, and where another part follows exactly.
 
-    A packet that can be decoded alone is shown after all that are stored before it, so the clock goes back where it is
-    not. Packets in between are reordered, but never before the key packet before the last.
+    A key packet is shown after all packets stored before it; if its stamp is not the largest so far, the clock goes
+    back. Other packets are reordered, but none is shown much earlier than the key packet before the last one.
 
     Args:
         stamps: presentation times in the order of the file, (packets,) int64.
         keys: packets that can be decoded without others, (packets,) bool.
-        doubtful: packets whose counters are broken, (packets,) bool; before a key packet that tells of another part.
-        is_sound: no packet is missing; then a jump ahead between other packets is nothing but time that passed.
+        doubtful: packets whose transport-stream counters are broken, (packets,) bool; shortly before a key packet this
+            means that another part begins there.
+        is_sound: True if no packet is missing; then a jump ahead at a packet that is no key packet is just a pause.
         tick: seconds of one unit of the stamps.
+
+    Returns:
+        Seams in the order of the file; none for fewer than two packets.
     """
     if len(stamps) < 2:
         return ()

@@ -42,7 +42,7 @@ def video_stream(container: InputContainer) -> VideoStream:
 
 
 def demux(container: InputContainer, *streams: VideoStream) -> Iterator["Packet[Any]"]:
-    """Yield packets with data, of all streams if none is named; go on behind places that cannot be read."""
+    """Yield packets with data, of all streams if none is given; continue behind places that cannot be read."""
     failures = 0
     while failures < FAILURES_IN_A_ROW:
         try:
@@ -122,8 +122,8 @@ def _on_one_clock(
 ) -> tuple[np.ndarray, tuple[Seam, ...]]:
     """Return the stamps on one clock, empty where they still repeat, and the seams.
 
-    In a transport stream the counters of packets break where another part follows; `broken` loses those marks, and
-    whether the packets before the seam are whole is left to the decoder.
+    In a transport stream the counters of packets break where another part follows. Those marks are removed from
+    `broken`, in place: the decoder finds out if the packets before the seam are whole.
     """
     counted = broken if container.format.name == "mpegts" else np.zeros_like(broken)
     is_sound = complaint is None and not broken.any()
@@ -189,10 +189,10 @@ def _after_jump(places: list[tuple[int, int, bool]]) -> int:
 
 
 def _uncertain_tail(stamps: np.ndarray, last: int, duration: int | None) -> int:
-    """Count the last frames that follow a gap which a truncation left.
+    """Count the last frames that may follow a gap left by a truncation.
 
-    Frames are stored before those they are needed for, so a truncated file may hold a frame and lack one shown before
-    it. That can only be after `last`, the decoding time of the last packet, and only in a file that ends early.
+    A frame is stored before the frames that depend on it, so a truncated file may hold a frame and lack one shown
+    before it. That can only be after `last`, the decoding time of the last packet, and only in a file that ends early.
     """
     if len(stamps) < 3:
         return 0

@@ -1,8 +1,8 @@
 """The packets of a video: which are there, which are missing, and which frames they give.
 
 A frame's index is its place among the packets' time stamps, so a frame that is lost leaves a gap and the frames after
-the damage keep their numbers. Where the container itself is damaged whole packets are missing; then the regular step
-between the stamps says how many.
+the damage keep their numbers. Where the container itself is damaged, whole packets are missing; then the regular step
+between the stamps tells how many.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import numpy as np
 from vadprobe.extract.video.packets.clocks import Seam
 
 NAMED_SEAMS = 3
-"""Seams that a note names one by one."""
+"""Largest number of seams that a note names one by one."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class PacketTable:
         return indices[len(indices) - 1 - self.lost_tail] + 1 if len(indices) > self.lost_tail else 0
 
     def after_gaps(self, frame_indices: dict[int, int]) -> set[int]:
-        """Return the packets before which, in the order of the file, others may be missing."""
+        """Return the packets before which other packets may be missing, in the order of the file."""
         indices = np.array([frame_indices.get(int(stamp), -1) for stamp in self.stamps])
         present = np.unique(indices[(indices >= 0) & (indices < self.n_certain(frame_indices))])
         # A frame may be stored before frames shown earlier; by how many places at most:

@@ -47,7 +47,7 @@ class DecordReader:
 
     @contextmanager
     def _plain_errors(self) -> Iterator[None]:
-        """Turn decord's own errors into ValueError, which nobody needs decord to catch."""
+        """Turn decord's own errors into ValueError, which callers can catch without decord."""
         try:
             yield
         except self._decord.DECORDError as error:

@@ -17,10 +17,11 @@ from av.video.frame import VideoFrame
 from vadprobe.extract.video.packets.scanning import demux, video_stream
 
 UPRIGHT = (1, 0, 0, 1)
-"""Right on the screen is right in the picture, down is down: (right to right, right to down, down to right, down)."""
+"""The matrix of a picture that is shown as it is stored."""
 
 Matrix = tuple[int, int, int, int]
-"""The signs and relative sizes of a display matrix."""
+"""The upper left 2 x 2 part of a display matrix, row by row: how far right and down on the screen a step to the right
+in the stored picture leads, then a step down. Only signs and relative sizes count."""
 
 
 def declared_matrix(frame: VideoFrame) -> Matrix | None:
@@ -36,7 +37,7 @@ def declared_matrix(frame: VideoFrame) -> Matrix | None:
 
 
 def is_mirrored(matrix: Matrix) -> bool:
-    """Return True if a matrix shows the picture as in a mirror, turned or not."""
+    """Return True if a matrix mirrors the picture, with or without a turn."""
     right, right_down, down_right, down = matrix
     return right * down - right_down * down_right < 0
 
@@ -58,7 +59,7 @@ class Orientation:
         self._matrix: Matrix = UPRIGHT
 
     def follow(self, frame: VideoFrame, begins_part: bool = False) -> Matrix:
-        """Return the matrix that holds from this frame on; that of an earlier part does not."""
+        """Return the matrix that holds from this frame on; where a part of the file begins, no earlier matrix holds."""
         declared = declared_matrix(frame)
         if declared is not None or begins_part:
             self._matrix = declared or UPRIGHT

@@ -28,8 +28,8 @@ def new_array(shape: tuple[int, ...]) -> np.ndarray:
 class PyavReader:
     """One open video, read forward only; an earlier frame opens it anew.
 
-    A frame is handed out once the decoder has been fed so much more that all it depends on has come out as well. Frames
-    that are not asked for are not even decoded where no other depends on them.
+    A frame is handed out only after the decoder has taken so many more packets that all frames it depends on have come
+    out too. A frame that is not asked for is not decoded if no other depends on it.
 
     Args:
         path: the video file.
@@ -100,7 +100,7 @@ class PyavReader:
         return count
 
     def _begin(self, heartbeat: Heartbeat) -> None:
-        """Stand before the first frame."""
+        """Open the file anew, before its first frame."""
         self._frames, self._next, self._count, self._orientation = self._come_out(heartbeat), 0, 0, Orientation()
 
     def _stored_picture(self, wanted: int) -> tuple[np.ndarray, Matrix]:

@@ -66,8 +66,8 @@ class SalvageReader:
     def _good_by_time(self, heartbeat: Heartbeat) -> frozenset[int] | None:
         """Return the indices of the good frames; None if the stamps are no presentation times (H.264 in avi).
 
-        Decode the whole video, note each packet that the decoder refuses or patches up, and drop every frame that
-        depends on one of them or on a missing one.
+        Decode the whole video, note each packet that the decoder refuses or conceals, and drop every frame that depends
+        on one of them or on a missing packet.
         """
         damaged = set(np.flatnonzero(self.packets.broken).tolist())
         gaps = self.packets.joints | (self.packets.after_gaps(self._indices) if self.packets.is_damaged else set())

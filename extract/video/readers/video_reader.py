@@ -1,4 +1,4 @@
-"""One open video, by the reader that was asked for, and by a more careful one where that cannot be trusted."""
+"""One open video, read by the reader asked for, or by a more careful one where that reader cannot be trusted."""
 
 import av
 import numpy as np
@@ -32,8 +32,8 @@ def plain(error: BaseException) -> str:
 class VideoReader:
     """One open video.
 
-    PyAV reads it in one pass, unless its packets or its frames turn out to be damaged; then all that can be salvaged is
-    found by decoding it once before. decord, where it is asked for, reads what it can be trusted with, and PyAV the
+    PyAV reads it in one pass. If its packets or frames turn out to be damaged, the video is first decoded once to find
+    all frames that can be salvaged. decord, where it is asked for, reads what it can be trusted with, and PyAV the
     rest.
 
     Args:
@@ -45,7 +45,7 @@ class VideoReader:
         self._path: str | None = None
         self._packets: PacketTable | None = None
         self._active: Reader | None = None
-        self._not_decord = ""  # why decord, which was asked for, does not, or no longer, read the open video
+        self._not_decord = ""  # reason why PyAV reads the open video although decord was asked for
         self._hopeless: tuple[str, str] | None = None  # a path that nobody can read, and the reason
 
     @property
@@ -70,11 +70,11 @@ class VideoReader:
 
         Args:
             path: the video file.
-            with_decord: decord reads it, where it can be trusted with it.
+            with_decord: let decord read the file if it can be trusted with it.
             heartbeat: called after every step.
 
         Raises:
-            ValueError: if neither library can read the file; it says why.
+            ValueError: if neither library can read the file; the error says why.
         """
         if path == self._path and self._active is not None and (with_decord or self.name == PYAV):
             return self._active

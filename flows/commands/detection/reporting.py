@@ -27,9 +27,9 @@ class TerminalReport(Listener):
     Attributes:
         bar: counts segments; beside it stand the real-time factor and the latencies.
         out: folder of the results.
-        threshold: of the locator.
-        pictures: options of them.
-        silent: print nothing but the bar, where a program reads.
+        threshold: the locator's.
+        pictures: settings of the pictures.
+        silent: print nothing but the bar, because a program reads the output.
     """
 
     bar: "tqdm[Any]"
@@ -67,7 +67,7 @@ class TerminalReport(Listener):
             self._texts[place] = event.explanation.text
 
     def finished(self, target: Target, video: VideoSummary) -> None:
-        """Draw the pictures of a video; what cannot be drawn is said."""
+        """Draw the pictures of a video; print a sentence about each that cannot be drawn."""
         file = target.video if isinstance(target.video, Path) else None
         options = self.pictures
         if file is None and (options.films or options.scored_video):

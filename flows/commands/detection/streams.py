@@ -1,4 +1,4 @@
-"""Options of streams: for when no data comes, when scoring is late, and when a file or a folder still grows."""
+"""Options of streams: waiting for data, scoring that is late, and files and folders that still grow."""
 
 import math
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class StreamOptions:
                 raise VadprobeError(f"--{name} must be a positive number of seconds, got {seconds:g}.")
 
     def of_sources(self, segment_frames: int) -> "SourceOptions":
-        """Return the options of sources whose segments have so many frames."""
+        """Return the options of sources whose segments have `segment_frames` frames."""
         from vadprobe.detect.sources.options import SourceOptions
 
         idle: dict[str, Any] = {} if self.idle is None else {"idle_seconds": self.idle, "watch_seconds": self.idle}

@@ -64,7 +64,7 @@ def figure(
 
 
 def draw_figures(jobs: Sequence[Job], names: Sequence[str], videos: Sequence[str], options: ExperimentOptions) -> bool:
-    """Draw figures, say where each lies or why it cannot be drawn, and return whether all could be."""
+    """Draw figures, print the path of each or why it cannot be drawn, and return True if all were drawn."""
     from vadprobe.analyze.figures.catalogue import FIGURES
     from vadprobe.analyze.figures.drawn import FOLDER
 
@@ -117,7 +117,7 @@ def _sources(
 def _source(
     context: "ExperimentContext", case: "ExperimentJob", one: "PaperFigure", videos: tuple[str, ...]
 ) -> "FigureSource":
-    """Open a job for a figure, put to its method."""
+    """Open a job for a figure, with the figure's method."""
     from vadprobe.analyze.configuration import RANKING_RULES
     from vadprobe.analyze.experiments.cases import chosen_by, varied
     from vadprobe.analyze.figures.source import FigureSource
@@ -131,7 +131,7 @@ def _source(
 
 
 def _texts(path: Path | None, spec: "FeatureSpec") -> Mapping[tuple[str, int, int], str]:
-    """Read what the backbone wrote about the segments of a store, if it has."""
+    """Read the backbone's texts about the segments of a store by (video, start, stop); empty if there are none."""
     from vadprobe.analyze.experiments.methods.text_output import read_texts
 
     try:

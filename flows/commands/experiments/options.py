@@ -11,7 +11,7 @@ from vadprobe.store.errors import VadprobeError
 @Parameter(name="*")
 @dataclass(frozen=True)
 class ExperimentOptions:
-    """Options of every experiment."""
+    """Options that every command of an experiment has."""
 
     fraction: float | None = None
     """fraction of the training videos in a draw, in place of the job's"""

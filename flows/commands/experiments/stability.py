@@ -1,4 +1,4 @@
-"""The commands stability and probing: how steady a choice is, and every layer and head by itself."""
+"""The commands stability and probing: how often a choice recurs, and a probe of every single layer and head."""
 
 from pathlib import Path
 from typing import Literal

@@ -1,4 +1,4 @@
-"""The commands sweep and agreement: other values of a few settings, and how much choices have in common."""
+"""The commands sweep and agreement: results under other settings, and how much selections have in common."""
 
 import shlex
 from pathlib import Path
@@ -14,7 +14,7 @@ from vadprobe.store.files.atomic_files import write_bytes, write_json
 from vadprobe.store.files.parquet import write_parquet
 
 LIMIT = 400
-"""Cells of a sweep that nobody has to ask for."""
+"""Default limit of the cells of a sweep; more must be asked for."""
 
 
 def sweep(

@@ -53,7 +53,7 @@ def table(
 
 
 def print_tables(jobs: Sequence[Job], names: Sequence[str], draws: int, fraction: float | None, folder: Path) -> None:
-    """Measure tables, print each when it is ready, and write them to a folder as JSON and Markdown."""
+    """Measure tables, print each as soon as it is measured, and write them to a folder as JSON and Markdown."""
     from vadprobe.analyze.experiments.rows import table_lines
     from vadprobe.analyze.experiments.tables import measured_table
 

@@ -1,1 +1,1 @@
-"""Commands of the first minutes: the demo, a diagnosis of the machine, a job for one's own videos, its deployments."""
+"""Commands of the first minutes: the demo, a diagnosis of the machine, a job for your own videos, its deployments."""

@@ -1,4 +1,4 @@
-"""The demo: a generated world, a small backbone that was pre-trained on such drawings, and both methods on them."""
+"""The demo: a generated world, a small backbone pre-trained on such drawings, and both methods on its features."""
 
 import os
 from functools import partial
@@ -28,13 +28,20 @@ def run_demo(
     backbone: Path | None = None,
     size: Size | None = None,
 ) -> int:
-    """Make what is missing below `folder`, run both presets there, compare them with all that is simpler.
+    """Make what is missing below `folder`, run both presets there, and compare them with all simpler scorers.
 
-    A second run finds its videos, features and results in place. `with_tables` makes a second backbone and more
-    sampling rates too, and measures every table of both papers on them.
+    A second run uses the videos, features and results of the first.
+
+    Args:
+        folder: folder of everything that is made.
+        seed: seed of the videos.
+        with_prefect: run the stages as flows on an embedded Prefect; False runs them plainly.
+        with_tables: also make a second backbone and more sampling rates, and measure every table of both papers.
+        backbone: checkpoint in place of the shipped one.
+        size: size of the sets; None for the default.
 
     Returns:
-        The exit code 0; anything that fails raises.
+        The exit code 0; every failure raises an error.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +96,7 @@ def _plain() -> tuple[Stage, Stage]:
 
 
 def _with_prefect(folder: Path) -> tuple[Stage, Stage]:
-    """Return both stages as flows, on a Prefect in this process with its database below `folder`."""
+    """Return both stages as flows, on a Prefect server in this process with its database below `folder`."""
     os.environ.pop("PREFECT_API_URL", None)
     os.environ.update(
         PREFECT_HOME=str(folder / "prefect"),

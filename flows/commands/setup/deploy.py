@@ -79,7 +79,7 @@ def deploy(
 def _as_workers_find(word: str, job: "Job") -> str:
     """Return a job as a parameter of runs: a shipped one by its name, a file by its path below the current folder.
 
-    A file that is not below it keeps its whole path, which then must be the same on every machine.
+    A file outside the current folder keeps its whole path, which then must be the same on every machine.
     """
     if not word.endswith(".toml"):
         return word

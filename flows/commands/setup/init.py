@@ -67,7 +67,7 @@ def init(
 
 
 def _write(out: Path, new: "NewJob") -> None:
-    """Write the job with what its keys mean, once it has been read again as a job."""
+    """Write the job with the meanings of its keys, after checking that the text loads as a job."""
     from pydantic import ValidationError
 
     from vadprobe.flows.jobs.job import JobConfig
@@ -86,7 +86,7 @@ def _write(out: Path, new: "NewJob") -> None:
 
 
 def _next_step(new: "NewJob", out: Path) -> str:
-    """Return the commands that follow."""
+    """Return the commands to run next."""
     steps = [f"vadprobe plan {out}", f"vadprobe extract {out}"]
     if new.detector is not None or new.labels is not None:
         steps.append(f"vadprobe analyze {out}")
@@ -96,7 +96,7 @@ def _next_step(new: "NewJob", out: Path) -> str:
 
 
 def _check(videos: Path, detector: Path | None, labels: Path | None) -> None:
-    """Refuse paths that are not there, and a job that would fit and not fit."""
+    """Refuse paths that do not exist, and a detector together with labels, as a job either fits a detector or not."""
     if not videos.is_dir():
         raise VadprobeError(f"{videos} is not a folder{near_file(videos)} Name the folder of your video files.")
     for path in (detector, labels):
@@ -112,7 +112,7 @@ def _asked(question: str, *, empty: bool = False) -> str:
     """Ask a question in the terminal until it is answered.
 
     Raises:
-        VadprobeError: if nobody is there to answer.
+        VadprobeError: if the input ends without an answer.
     """
     while sys.stdin.isatty():
         try:

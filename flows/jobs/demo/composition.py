@@ -1,4 +1,4 @@
-"""The steps of the demo, each of which finds what an earlier run has made in place."""
+"""The steps of the demo; each step keeps what an earlier run has made."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -33,7 +33,7 @@ from vadprobe.store.files.atomic_files import read_json, write_json
 PRESETS = ("hiprobe", "headhunt")
 CONTACT_SHEET = "scenes.png"
 CAPTIONS = 10
-"""Texts that are shown beside the truth."""
+"""Number of texts that are shown beside the truth."""
 
 MEANING = f"""\
 What these numbers may be taken for: the backbone is a small captioner that was pre-trained on drawings of the same
@@ -48,7 +48,7 @@ nothing about any real camera; on videos that were not drawn by vadprobe its fea
 result there is stamped so."""
 
 Stage = Callable[[str, str], str]
-"""Stage as a function of a job file and a workspace; it returns its summary or report."""
+"""Stage as a function of the paths of a job file and a workspace; it returns its summary or its report's path."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class Demo:
 
     Attributes:
         folder: workspace of all jobs.
-        seed: of the first set and of the captions shown; the second set has the next one.
+        seed: seed of the first set and of the captions shown; the second set has `seed + 1`.
         extract: stage 1.
         analyze: stage 2.
-        tell: takes the lines to show.
-        size: of the sets.
-        backbone: checkpoint in place of the shipped one.
+        tell: called with the lines to show.
+        size: size of both sets.
+        backbone: checkpoint in place of the shipped one; None for the shipped one.
     """
 
     folder: Path
@@ -74,7 +74,7 @@ class Demo:
     backbone: Path | None = None
 
     def prepare(self) -> None:
-        """Install the backbone, which shows at once whether it is one, and draw the first set."""
+        """Install the backbone, so that a wrong one is refused at once, and draw the first set."""
         card = install_backbone(self.folder / "backbones" / BACKBONE, self.backbone)
         self.tell(f"[1/6] The backbone, frozen: a small Qwen2.5-VL, {card['note']}")
         self.tell(f"[2/6] Videos with frame-level truth: {self.folder / FIRST_SET}")
@@ -85,7 +85,7 @@ class Demo:
         make_set(self.folder / FIRST_SET, self.seed, self.size.n_videos, self.size.seconds)
 
     def results(self) -> list[Job]:
-        """Run both methods, and show each one's result as soon as it is there."""
+        """Run both methods and show each result as soon as it is computed; return both jobs."""
         jobs = []
         for name in PRESETS:
             self.tell(f"[3/6] {name}: extracting features, then fitting and scoring")
@@ -97,7 +97,7 @@ class Demo:
         return jobs
 
     def page(self, jobs: Sequence[Job]) -> Path:
-        """Write one page about finished results, with film strips and all that was measured and said of them."""
+        """Write one page about finished results, with film strips, tables and generated texts; return its path."""
         first = jobs[0]  # both score the same videos, and the page shows the first strip of each
         for sentence in write_film_strips(first, open_analysis(first), Bar("film strips", "video")):
             self.tell(sentence)
@@ -114,7 +114,7 @@ class Demo:
         return list(caption_lines(sampled_captions(path, truth, self.seed, CAPTIONS)))
 
     def second_set(self) -> Job:
-        """Draw a set of other cameras and extract its features, of which nothing will be fitted."""
+        """Draw a set with other cameras and extract its features; nothing will be fitted on them."""
         self.tell(f"[5/6] A second set, of other cameras: {self.folder / SECOND_SET}")
         make_set(self.folder / SECOND_SET, self.seed + 1, self.size.n_second, self.size.seconds)
         return self.run("second-set", self.extract)
@@ -130,14 +130,14 @@ class Demo:
         return chosen
 
     def truth_of(self, video: Video) -> str:
-        """Say where a video of the second set is anomalous, in seconds."""
+        """Return in words where a video of the second set is anomalous, in seconds."""
         place, fps = self.folder / SECOND_SET, video.fps or 1.0
         truth = read_manifest(SECOND_SET, place / "videos", place / "manifest").intervals_of(video.video_id)
         spans = [f"{one.category} from {one.start_frame / fps:.1f} s to {one.stop_frame / fps:.1f} s" for one in truth]
         return f"{video.path}, the truth: {'; '.join(spans) or 'normal'}"
 
     def run(self, name: str, *stages: Stage) -> Job:
-        """Run stages of a preset."""
+        """Run stages of a preset; return its job."""
         with preset(name) as path:
             for stage in stages:
                 summary = stage(str(path), str(self.folder))

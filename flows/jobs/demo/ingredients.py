@@ -23,7 +23,7 @@ _WORKERS = 2
 
 @dataclass(frozen=True)
 class Size:
-    """Number of videos of both sets, and the shortest and longest in seconds (None: the world's own)."""
+    """Number of videos of both sets, and shortest and longest duration in seconds (None for the generator's own)."""
 
     n_videos: int = 176
     n_second: int = 80
@@ -36,23 +36,23 @@ def preset(name: str) -> AbstractContextManager[Path]:
 
 
 def make_set(folder: Path, seed: int, n_videos: int, seconds: tuple[float, float] | None) -> None:
-    """Draw a set of videos; those of an earlier run are kept."""
+    """Draw a set of videos; videos of an earlier run are kept."""
     progress = Bar(f"drawing {folder.name}", "video")
     make_surveillance_set(folder, seed=seed, n_videos=n_videos, seconds=seconds, workers=_WORKERS, progress=progress)
 
 
 def install_backbone(folder: Path, source: Path | None = None) -> dict[str, Any]:
-    """Copy a backbone into `folder`; the same one is left as it is.
+    """Copy a backbone into `folder`; if it holds the same backbone, leave it as it is.
 
     Args:
-        folder: where the demo's jobs look for it.
+        folder: folder where the demo's jobs look for the backbone.
         source: a checkpoint of 'vadprobe make-demo-backbone'; by default the shipped one.
 
     Returns:
         The backbone's card.
 
     Raises:
-        VadprobeError: if there is no such checkpoint or it is no demo backbone, or the folder holds another one.
+        VadprobeError: if there is no such checkpoint, it is no demo backbone, or the folder holds another backbone.
     """
     with ExitStack() as stack:
         source = source or stack.enter_context(shipped_captioner())

@@ -26,9 +26,9 @@ from vadprobe.store.errors import VadprobeError
 ALL = "all"
 _LOGGER = logging.getLogger(__name__)
 STOP_SECONDS = 60.0
-"""Seconds that a process may take to finish what it is writing after it was told to stop."""
+"""Seconds that a process may take to finish a partition that it is writing, after it was told to stop."""
 _BAR = re.compile(r"\d%\||\dit \[")
-"""Matches every bar of progress, with a total and without."""
+"""Matches every progress bar, with and without a total."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class _Worker:
 
 @dataclass
 class _Count:
-    """Counts what all processes together have done, each partition once."""
+    """Counts the clips of all processes together, each partition once."""
 
     extractor: Extractor
     clip_done: ClipDone
@@ -49,7 +49,7 @@ class _Count:
     computed: list[PartitionKey] = field(default_factory=list)
 
     def take(self, worker: _Worker, report: dict[str, Any]) -> None:
-        """Count what a process reports."""
+        """Count the clips or the partition that a process reports."""
         if "clip" in report:
             self.clip_done(report["clip"])
         elif "tell" in report:
@@ -94,7 +94,7 @@ def extract_on(
         The summary, and a sentence per device about where its time went.
 
     Raises:
-        VadprobeError: if partitions are left because processes failed; it says how each of them ended.
+        VadprobeError: if partitions are left because processes failed; the error says how each process ended.
     """
     pending = extractor.pending()
     count = _Count(extractor, clip_done)
@@ -128,7 +128,8 @@ def extract_on(
 def _start(job: Job, device: str, stack: ExitStack) -> _Worker:
     errors = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))  # noqa: SIM115
     command = [sys.executable, "-m", "vadprobe.flows.jobs.devices.worker", str(job.path), str(job.workspace), device]
-    # In a session of its own: Ctrl-C reaches it once, through _stop. Without us it ends at its next report.
+    # In a session of its own, so that Ctrl-C reaches it once, through _stop. If this process dies, the worker ends at
+    # its next report, as the pipe is closed.
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -150,7 +151,7 @@ def _listen(worker: _Worker, reports: "queue.Queue[tuple[_Worker, str | None]]")
 
 
 def _stop(worker: _Worker) -> None:
-    """End a process that still runs; it finishes the partition that it is writing."""
+    """Tell a process that still runs to end; it may finish the partition that it is writing."""
     worker.process.terminate()
     try:
         worker.process.wait(STOP_SECONDS)

@@ -20,10 +20,10 @@ from vadprobe.store.errors import VadprobeError
 
 
 def main(job_path: str, workspace: str, device: str) -> int:
-    """Compute what is pending.
+    """Compute the pending partitions.
 
     Returns:
-        0 done, 2 wrong input, said in a sentence on standard error, 130 interrupted.
+        The exit code: 0 done; 2 wrong input, with a sentence on standard error; 130 interrupted.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     reports = sys.stdout

@@ -1,1 +1,1 @@
-"""Experiments on finished features and scores: what commands and flows share."""
+"""Experiments on finished features and scores, shared by commands and flows."""

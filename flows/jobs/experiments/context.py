@@ -1,4 +1,4 @@
-"""Jobs as experiments vary them, and what measuring them needs."""
+"""Jobs in the form that experiments vary, and the context in which they are measured."""
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -25,9 +25,15 @@ def open_context(
     total: int,
     cases: Sequence["ExperimentJob"] | None = None,
 ) -> Iterator["ExperimentContext"]:
-    """Open what experiments on some jobs need: the jobs, the step cache of the first, its scheduler, and a bar.
+    """Open the context of experiments: the jobs, the first job's step cache and scheduler, and a progress bar.
 
-    `cases` are the jobs as `case_of` makes them, where they are there already.
+    Args:
+        jobs: the jobs.
+        draws: number of calibration draws.
+        fraction: fraction of the training videos in a draw, in place of the jobs' own; None keeps theirs.
+        what: words beside the bar.
+        total: number of parts, such as tables.
+        cases: results of `case_of` for the jobs; by default they are made here.
     """
     from vadprobe.analyze.compute.cluster import open_scheduler
     from vadprobe.analyze.compute.step_cache import StepCache
@@ -41,7 +47,7 @@ def open_context(
 
 
 def _counting(bar: "tqdm[Any]") -> Callable[[str, str], None]:
-    """Return a callback of (part, label) that counts parts, such as tables, and shows the row being measured."""
+    """Return a function of (part, label) that counts parts, such as tables, and shows the row being measured."""
     begun: list[str] = []
 
     def report(part: str, label: str) -> None:
@@ -54,7 +60,7 @@ def _counting(bar: "tqdm[Any]") -> Callable[[str, str], None]:
 
 
 def cases_of(paths: Sequence[Path], fraction: float | None) -> tuple[list[Job], list["ExperimentJob"]]:
-    """Load jobs, each file once, and return them also as experiments vary them, with names that tell them apart."""
+    """Load jobs, each file once; return them, and the same as `ExperimentJob` with names that differ."""
     jobs = [load_job(path) for path in dict.fromkeys(paths)]
     names = [job.path.name for job in jobs]
     cases = [case_of(job, fraction) for job in jobs]
@@ -64,9 +70,9 @@ def cases_of(paths: Sequence[Path], fraction: float | None) -> tuple[list[Job], 
 
 
 def case_of(job: Job, fraction: float | None) -> "ExperimentJob":
-    """Return a job as tables vary it.
+    """Return a job in the form that experiments vary.
 
-    Tables fit their own detectors, so a finished one that the job names is left aside.
+    Experiments fit their own detectors, so a finished detector that the job names is ignored.
     """
     from vadprobe.analyze.experiments.cases import ExperimentJob, varied
     from vadprobe.analyze.experiments.methods.text_output import TEXTS
@@ -88,7 +94,7 @@ def case_of(job: Job, fraction: float | None) -> "ExperimentJob":
 
 
 def sources_of(jobs: Sequence[Job]) -> list[dict[str, str]]:
-    """Return what jobs measure on, by which a report knows the tables of its result."""
+    """Return the features and truth of each job, by which a report recognises the tables of its result."""
     from vadprobe.flows.jobs.analyze_job import open_analysis
     from vadprobe.flows.jobs.reports.parts import source_of
 
@@ -96,6 +102,6 @@ def sources_of(jobs: Sequence[Job]) -> list[dict[str, str]]:
 
 
 def steps_sentence(context: "ExperimentContext") -> str:
-    """Say how many steps were computed, and how many were there."""
+    """Return a sentence with the number of steps that were computed, and of those found in the cache."""
     computed = len(context.cache.computed)
     return f"{computed} steps were computed, {len(context.cache.runs) - computed} taken from earlier runs."

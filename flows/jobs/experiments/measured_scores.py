@@ -1,4 +1,4 @@
-"""Measure scores of any origin against a ground truth, by every reading of its annotation, and write the files."""
+"""Scores of any origin, measured against a ground truth under every convention of its annotation, and their files."""
 
 import math
 import os
@@ -28,12 +28,12 @@ class MeasuredScores:
     """An evaluation with its files.
 
     Attributes:
-        title: what was measured on what.
+        title: names of the scores and of the truth.
         measured: numbers, sources and notes.
-        readings: the same scores by each reading of a text annotation.
-        impossible: why some readings are impossible.
-        folder: of the files.
-        files: their names.
+        readings: measures of the same scores under each other convention of a text annotation.
+        impossible: why the annotation cannot follow a convention, by its name.
+        folder: folder of the files.
+        files: names of the files.
     """
 
     title: str
@@ -45,11 +45,11 @@ class MeasuredScores:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences about what was left out, and how names and scores were read."""
+        """Sentences on what was left out, and on how names and scores were read."""
         return list(self.measured.context["notes"])
 
     def text(self, published: bool) -> str:
-        """Return the lines of the numbers, those by other readings, of others if wanted, and the notes."""
+        """Return the numbers, those under other conventions, with `published` those of others, and the notes."""
         context = self.measured.context
         by_convention: dict[str, Evaluation] = {
             name: self.readings[name] for name in CONVENTIONS if name in self.readings
@@ -73,10 +73,11 @@ def measure_scores(
 
     Args:
         source: the scores.
-        reader: of the truth.
-        threshold: above it a frame is anomalous; None: 0.5 for scores in [0, 1], else none.
-        bootstrap: of the intervals.
-        folder: of the files; `check_measuring` looks whether it can be one.
+        reader: reader of the truth.
+        threshold: a frame with a score above it counts as anomalous; None for 0.5 if all scores are in [0, 1], and for
+            no threshold otherwise.
+        bootstrap: settings of the intervals.
+        folder: folder of the files; call `check_measuring` first.
 
     Raises:
         VadprobeError: if scores and truth do not fit.
@@ -105,7 +106,7 @@ def measure_scores(
 
 
 def check_measuring(threshold: float | None, bootstrap: EvaluationConfig, out: Path) -> None:
-    """Refuse numbers that mean nothing, and a folder that cannot be written, before anything is measured."""
+    """Refuse settings without meaning, and a folder that cannot be written, before anything is measured."""
     if bootstrap.resamples > _MOST_RESAMPLES:
         raise VadprobeError(f"--resamples must be at most {_MOST_RESAMPLES}, got {bootstrap.resamples}.")
     if threshold is not None and not math.isfinite(threshold):
@@ -121,7 +122,7 @@ def check_measuring(threshold: float | None, bootstrap: EvaluationConfig, out: P
 
 
 def _origin(source: ScoreSource, reader: TruthReader) -> dict[str, Any]:
-    """Return the names of what is measured against what."""
+    """Return the origin of the scores and of the truth, as plain JSON values."""
     return {
         "dataset": reader.config.name,
         "format": reader.config.format,
@@ -136,7 +137,7 @@ def _origin(source: ScoreSource, reader: TruthReader) -> dict[str, Any]:
 def _other_readings(
     reader: TruthReader, fitted: Fitted, missing: Sequence[str], threshold: float
 ) -> tuple[dict[str, Evaluation], dict[str, str]]:
-    """Measure the same scores by the conventions that were not asked for; also return why some are impossible."""
+    """Measure the same scores under the other conventions; also return why some conventions are impossible."""
     readings: dict[str, Evaluation] = {}
     impossible: dict[str, str] = {}
     for convention in CONVENTIONS if reader.config.format in TEXT_FORMATS else ():

@@ -18,10 +18,10 @@ class TableFiles:
     """The tables of a folder as they are measured.
 
     Attributes:
-        folder: where they lie.
-        sources: what the jobs measure on.
-        command: the one that measures all of them.
-        tables: those written so far.
+        folder: folder of the files.
+        sources: features and truth of the jobs.
+        command: command that measures all of the tables.
+        tables: tables written so far.
     """
 
     folder: Path
@@ -31,7 +31,7 @@ class TableFiles:
 
     @classmethod
     def of(cls, jobs: Sequence[Job], names: Sequence[str], draws: int, folder: Path) -> "TableFiles":
-        """Return the files of some tables, with none of them written."""
+        """Return the files of some tables, before any of them is written."""
         sources = sources_of(jobs)
         words = ["vadprobe table", *names, f"--draws {draws}", "--jobs", *(source["job"] for source in sources)]
         return cls(folder, sources, " ".join(words))
@@ -42,7 +42,7 @@ class TableFiles:
         return self.folder / "tables.md"
 
     def add(self, table: "Table") -> None:
-        """Write a table, and the page of all so far."""
+        """Write a table, and the page of all tables so far."""
         from vadprobe.analyze.experiments.rows import markdown_lines
 
         self.tables.append(table)

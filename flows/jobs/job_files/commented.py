@@ -1,4 +1,4 @@
-"""Write the settings of a new job as TOML for people: what was set, each key below what it means."""
+"""Write the settings of a new job as TOML for people: only the given keys, each below a comment with its meaning."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -12,11 +12,11 @@ _WIDTH = 110
 
 
 def commented_lines(section: Section, given: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the given keys, in the order of their declaration, and the tables below; each after its meaning.
+    """Yield the given keys in the order of their declaration, then the tables below, each after its meaning.
 
     Args:
-        section: the settings, as they were validated.
-        given: the content that they were validated from; what it lacks has its default in the written file too.
+        section: the validated settings.
+        given: the content from which they were validated; keys that it lacks are not written and keep their defaults.
     """
     yield from _table(section, given, ())
 
@@ -44,7 +44,7 @@ def _table(section: Section, given: Mapping[str, Any], place: Place) -> Iterator
 
 
 def _first_sentence(section: Section) -> str:
-    """Return what a section is, without its own name."""
+    """Return the first sentence of a section's docstring, without the section's name."""
     text = " ".join((type(section).__doc__ or "").split("\n\n")[0].split())
     meaning = text.partition(": ")[2] or text
     return meaning[:1].upper() + meaning[1:]

@@ -1,4 +1,4 @@
-"""A job file merged with the files that it extends; of every key it is known which file says it."""
+"""A job file merged with the files that it extends, with the file from which every key comes."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,14 +16,14 @@ EXTENDS = "extends"
 """Key that names the files a job file extends: one, or a list of which later ones win."""
 
 Place = tuple[int | str, ...]
-"""Path of a key: the names of the tables that it is in, and its own."""
+"""Path of a key: the names, or positions in arrays, of the tables around it, then its own name."""
 
 _SUFFIX = ".toml"
 
 
 @dataclass(frozen=True)
 class JobFile:
-    """One file of a job: the `name` by which it was asked for, and its own content without `extends`."""
+    """One file of a job: the `name` under which it was requested, and its content without `extends`."""
 
     name: str
     path: Path
@@ -36,9 +36,9 @@ class MergedJob:
 
     Attributes:
         path: the job file.
-        files: those that were merged, later ones winning; the job file is the last.
-        content: tables merged key by key; of arrays, and of arrays of tables, the last one whole.
-        origins: the file that says a value, by the path of its key.
+        files: the merged files; later ones win, and the job file is the last.
+        content: tables merged key by key; an array, also one of tables, is replaced as a whole by the last file's.
+        origins: the file from which a value comes, by the path of its key.
     """
 
     path: Path
@@ -47,7 +47,7 @@ class MergedJob:
     origins: Mapping[Place, JobFile]
 
     def files_of(self, place: Place) -> tuple[JobFile, ...]:
-        """Return the file that says a value, or all files that say something in a table; none for what is unsaid."""
+        """Return the file from which a value comes, or all files that set something in a table; () for a default."""
         for stop in range(len(place), 0, -1):
             if place[:stop] in self.origins:
                 return (self.origins[place[:stop]],)
@@ -55,12 +55,12 @@ class MergedJob:
         return tuple(file for file in self.files if file in below)
 
     def named(self, place: Place) -> str:
-        """Name the files of a place as messages begin; the job file where no file says anything there."""
+        """Return the names of the files that set a place, to begin a message with; for a default, the job file's."""
         found = [file.path for file in self.files_of(place)]
         return ", ".join(map(str, found or [self.path]))
 
     def explain(self, error: ValidationError, model: type[BaseModel]) -> VadprobeError:
-        """Turn pydantic's report into one sentence per mistake, behind the file that the key came from."""
+        """Return an error with one sentence for each mistake in pydantic's report, after the name of the key's file."""
         sentences: dict[str, list[str]] = {}
         for place, sentence, is_said in mistakes(error, model):
             name = self.named(place) if is_said else str(self.path)
@@ -72,13 +72,13 @@ def read_merged(path: Path) -> MergedJob:
     """Read a job file and all that it extends.
 
     Raises:
-        VadprobeError: if a file is missing or not TOML, or a file extends itself in the end.
+        VadprobeError: if a file is missing or not TOML, or extends itself, directly or through others.
     """
     return _merged(path, _chain(path.name, path, ()))
 
 
 def compose(names: Sequence[str], folder: Path) -> MergedJob:
-    """Merge job files as if one in `folder` extended them. Errors as of `read_merged`."""
+    """Merge job files as if a file in `folder` extended them. Errors as of `read_merged`."""
     if len(names) == 1:
         file = find(names[0], folder, "")
         return _merged(file, _chain(names[0], file, ()))
@@ -92,7 +92,7 @@ def find(name: str, folder: Path, asking: str) -> Path:
     Args:
         name: a path that ends in '.toml', or the name of a shipped job, such as 'papers/headhunt'.
         folder: where relative paths begin.
-        asking: beginning of the message, naming the file that asks for it.
+        asking: beginning of the error's message, which names the file with the reference.
 
     Raises:
         VadprobeError: if there is no such file.
@@ -120,7 +120,7 @@ def shipped_jobs() -> dict[str, Path]:
 
 
 def _chain(name: str, path: Path, above: tuple[Path, ...]) -> Iterator[JobFile]:
-    """Yield a file behind all that it extends, from the one that is overridden by all others on."""
+    """Yield a file after all files that it extends, each before those that override it."""
     here = path.resolve()
     if here in above:
         circle = " -> ".join(file.name for file in (*above[above.index(here) :], here))
@@ -139,7 +139,7 @@ def _names(path: Path, value: Any) -> list[str]:
 
 
 def _merged(path: Path, chain: Iterable[JobFile]) -> MergedJob:
-    """Merge files in order; one that occurs several times counts at its first place, so it overrides nothing twice."""
+    """Merge files in order; a file that occurs several times counts only at its first place."""
     once: dict[Path, JobFile] = {}
     for file in chain:
         once.setdefault(file.path.resolve(), file)
@@ -153,7 +153,7 @@ def _merged(path: Path, chain: Iterable[JobFile]) -> MergedJob:
 def _lay(
     below: dict[str, Any], above: Mapping[str, Any], place: Place, file: JobFile, origins: dict[Place, JobFile]
 ) -> None:
-    """Lay a table over another one, in place, and note the origin of every value."""
+    """Merge a table into the table `below`, in place, overriding its values; note the origin of every value."""
     for key, value in above.items():
         here = (*place, key)
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Make the settings of a new job for one's own videos: to score them by a detector, to fit on labels, or to extract."""
+"""Settings of a new job for your own videos: score them with a detector, fit one on labels, or only extract."""
 
 import os
 from collections.abc import Mapping
@@ -26,18 +26,23 @@ _METHODS: Mapping[str, Mapping[str, Any]] = {
         "analysis": {"score_prompt": "coarse", "locator": {"sigmas": (1.5,), "threshold": 0.65}},
     },
 }
-"""Prompts, frames of a segment and those seen of them, and the locator, as the papers print them."""
+"""Prompts, frames of a segment, frames seen of it, and the locator of each method, as the papers print them."""
 
 
 @dataclass(frozen=True)
 class NewJob:
     """Choices that make a new job.
 
-    `folder` is where the job file will lie, `name` that of the dataset, `videos` the folder of the video files.
-    `labels` is a table of one's own (manifest), or a known set's annotation or its folder, as `label_format` says; None
-    for none. `backbone` is a checkpoint folder or hub id, None for that of the detector; `detector` a detector.json
-    fitted elsewhere, None to fit on the labels by `method`. `prefix` begins the names of
-    the folders that the job fills, so that two jobs in one folder keep theirs.
+    Attributes:
+        folder: folder of the job file.
+        videos: folder of the video files.
+        name: name of the dataset.
+        backbone: checkpoint folder or hub id; None for that of the detector.
+        detector: detector.json fitted elsewhere; None to fit on the labels.
+        labels: a table of your own (manifest), or a known set's annotation or its folder; None for no labels.
+        label_format: format of the labels.
+        method: method to fit by.
+        prefix: beginning of the names of the folders that the job fills, so that two jobs in one folder do not collide.
     """
 
     folder: Path
@@ -51,7 +56,7 @@ class NewJob:
     prefix: str = ""
 
     def settings(self) -> dict[str, Any]:
-        """Return the content of the job file; paths near to it are written from its folder.
+        """Return the content of the job file, with paths relative to its folder where they share a folder with it.
 
         Raises:
             VadprobeError: if the detector's file cannot be used, or no backbone is named.
@@ -79,7 +84,7 @@ class NewJob:
         return {**settings, "prompts": way["prompts"], "sampling": (scored, fitted), "analysis": analysis}
 
     def _scored(self, path: Path) -> dict[str, Any]:
-        """Return a job that scores by a detector: its prompt, its sampling, its backbone, and only what it reads."""
+        """Return a job that scores with a detector: its prompt, sampling and backbone, and only the parts it reads."""
         from vadprobe.analyze.detector.detector import Detector
 
         detector = Detector.read(path)
@@ -102,7 +107,7 @@ class NewJob:
         }
 
     def _backbone_of(self, detector: "Detector") -> dict[str, Any]:
-        """Return the [backbone] of a detector: as `detector build` packed it, else what its features say."""
+        """Return the [backbone] section of a detector: as `detector build` packed it, or derived from its features."""
         spec, packed = detector.features, detector.packed.get("backbone") or {}
         given: dict[str, Any] = {"dtype": spec.backbone.dtype, "attention": spec.backbone.attention, **packed}
         frame_size = spec.recipe.get("frame_size")
@@ -113,7 +118,7 @@ class NewJob:
         return {**kept, "key": spec.backbone.key, "path": self._reference(self.backbone) if self.backbone else path}
 
     def _begun(self, backbone: dict[str, Any]) -> dict[str, Any]:
-        """Return what every job begins with."""
+        """Return the sections that every job has."""
         dataset: dict[str, Any] = {"name": self.name, "format": "folder", "videos": self._seen(self.videos)}
         if self.labels is not None:
             where = "manifest" if self.label_format == "manifest" else "source"
@@ -121,11 +126,11 @@ class NewJob:
         return {"workspace": ".", "dataset": dataset, "store": {"root": f"{self.prefix}features"}, "backbone": backbone}
 
     def _reference(self, backbone: str) -> str:
-        """Return a checkpoint folder as the job file names it; a hub id as it is."""
+        """Return a checkpoint folder as a path from the job's folder, or a hub id as it is."""
         return self._seen(Path(backbone)) if Path(backbone).exists() else backbone
 
     def _seen(self, path: Path) -> str:
-        """Return a path from the job's folder; one that shares no folder with it whole."""
+        """Return a path from the job's folder; the absolute path if the two share no folder."""
         target, start = path.absolute(), self.folder.absolute()
         shares = os.path.commonpath((target, start)) != target.anchor
         return Path(os.path.relpath(target, start)).as_posix() if shares else str(target)

@@ -15,7 +15,7 @@ Comment = Callable[[Place], str]
 
 
 def toml_lines(section: Section, comment: Comment = lambda place: "") -> Iterator[str]:
-    """Yield the lines of a section and of those in it, in the order of their declaration; what is None is left out."""
+    """Yield the lines of a section and its subsections, in the order of declaration; keys with None are left out."""
     yield from _table(section, (), comment)
 
 

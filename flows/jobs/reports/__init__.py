@@ -1,1 +1,1 @@
-"""Reports of jobs: what the files of a finished analysis hold for the page, and film strips of its videos."""
+"""Reports of jobs: the parts of a page, read from the files of a finished analysis, and film strips of its videos."""

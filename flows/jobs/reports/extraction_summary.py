@@ -1,4 +1,4 @@
-"""End of an extraction: its stores are committed, and what was done is told in numbers and sentences."""
+"""End of an extraction: commit of its stores, and a summary in numbers and sentences."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,17 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ExtractionSummary:
-    """Summary of an extraction: the work done, and the files and clips that could not be read."""
+    """Summary of an extraction.
+
+    Attributes:
+        n_clips: number of clips of all samplings.
+        n_computed: number of clips computed here.
+        n_partitions: number of partitions of all samplings.
+        unreadable_videos: reasons by name of the videos that cannot be opened.
+        failed_clips: reasons by name of the clips that cannot be read.
+        missing: names of videos without a file.
+        cautions: sentences on what the features may be used for.
+    """
 
     n_clips: int
     n_computed: int
@@ -47,7 +57,7 @@ class ExtractionSummary:
 
 
 def finish_plan(dataset: Dataset, plan: ExtractionPlan, n_computed: int) -> ExtractionSummary:
-    """Commit every store of a plan, write the card beside every backbone's stores, and return what was done."""
+    """Commit every store of a plan, write the card beside every backbone's stores, and return the summary."""
     failures = plan.commit()
     for folder in {writer.path.parent for sampling in plan.samplings for writer in sampling.writers}:
         try:

@@ -16,10 +16,10 @@ from vadprobe.store.errors import VideoError
 from vadprobe.store.progress import Progress
 
 COUNT = 10
-"""Pictures of a strip."""
+"""Number of pictures of a strip."""
 
 MOST_BYTES = 1_200_000
-"""Bytes of the strips of all test videos together: a page holds them in base64, which is a third more."""
+"""Limit in bytes of the strips of all test videos together; in a page, base64 makes them a third larger."""
 
 _LARGEST, _SMALLEST = 12_000, 1_500
 _AREA, _LOWEST = 72 * 48, 8
@@ -30,7 +30,7 @@ _SAVED_EVERY = 20
 def write_film_strips(job: Job, inputs: AnalysisInputs, progress: Progress = lambda done, total: None) -> list[str]:
     """Make the strips of the scored test videos that have none yet, and write them beside the results.
 
-    The file is written while the work goes on, and a later call makes what is missing.
+    The file is written again and again during the work, and a later call makes only the strips that are missing.
 
     Returns:
         Sentences about the videos that have no strip, because their file is missing or cannot be read.
@@ -60,14 +60,14 @@ def write_film_strips(job: Job, inputs: AnalysisInputs, progress: Progress = lam
 
 
 def room_of(n_videos: int) -> int:
-    """Return the bytes that each of so many strips may have."""
+    """Return the limit in bytes of each of `n_videos` strips."""
     return min(_LARGEST, max(_SMALLEST, MOST_BYTES // max(1, n_videos)))
 
 
 def encode_strip(frames: np.ndarray, most: int) -> bytes:
-    """Return frames (n, height, width, 3) uint8 side by side as WebP of at most so many bytes.
+    """Return frames (n, height, width, 3) uint8 side by side as WebP of at most `most` bytes.
 
-    Pictures have the shape of the frames and all the same area. Quality goes down first, then size.
+    Pictures keep the frames' proportions and all have the same area. Quality is lowered first, then size.
     """
     wide = frames.shape[2] / frames.shape[1]
     width, height = max(1, round((_AREA * wide) ** 0.5)), max(1, round((_AREA / wide) ** 0.5))
@@ -91,7 +91,7 @@ def _webp(sheet: Image.Image, quality: int) -> bytes:
 
 
 def _strip(decoder: Decoder, path: Path, n_frames: int, most: int) -> FilmStrip:
-    """Decode the middles of equal shares of a video."""
+    """Return the strip of a video from the middle frames of equal parts of it."""
     count = min(COUNT, n_frames)
     places = ((2 * np.arange(count) + 1) * n_frames // (2 * max(1, count))).tolist()
     return FilmStrip(encode_strip(decoder.read_clip(path, places), most), count)

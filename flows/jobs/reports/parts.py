@@ -1,4 +1,4 @@
-"""The parts of a page, read from the files of finished analyses."""
+"""The parts of a report's page, read from the files of finished analyses."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,10 +21,10 @@ from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.parquet import metadata_in, read_parquet
 
 _BESIDE = ("tables/*.json", "comparison/*.json", "sweep/sweep.json")
-"""Files of tables and sweeps below the results."""
+"""Patterns of the files of tables and sweeps below the results."""
 
 _OF_THE_WORKSPACE = "comparison/*.json"
-"""Files of tables about several results, below their common workspace."""
+"""Pattern of the files of tables about several results, below their common workspace."""
 
 _TEXT_COLUMNS = ["video_id", "start_frame", "stop_frame", "text"]
 _TEXT_SCHEMA = pa.schema([("video_id", pa.string()), ("start_frame", pa.int64()), ("stop_frame", pa.int64()),
@@ -32,7 +32,7 @@ _TEXT_SCHEMA = pa.schema([("video_id", pa.string()), ("start_frame", pa.int64())
 
 
 def report_part(job: Job, inputs: AnalysisInputs) -> ReportPart:
-    """Read what the files of a finished analysis hold for the page.
+    """Return the part of the page about a finished analysis, read from its files.
 
     Raises:
         VadprobeError: if the analysis has not finished.
@@ -68,12 +68,12 @@ def report_part(job: Job, inputs: AnalysisInputs) -> ReportPart:
 
 
 def source_of(job: str, inputs: AnalysisInputs) -> dict[str, str]:
-    """Return what a table was measured on, as its file keeps it and a report compares it."""
+    """Return the features and truth that a table is measured on, for its file; a report compares them."""
     return {"job": job, "features": inputs.feature_digest, "truth": inputs.truth.truth_digest}
 
 
 def failures(inputs: AnalysisInputs) -> dict[str, str]:
-    """Collect the reasons, by name, of the videos and clips that could not be read."""
+    """Return, by name, the reason for each video and clip that could not be read."""
     named = {video.video_id: video.reason for video in inputs.probed if video.reason is not None}
     for store in (inputs.store, *inputs.calibration.values()):
         for row, reason in store.failures.items():
@@ -83,7 +83,7 @@ def failures(inputs: AnalysisInputs) -> dict[str, str]:
 
 
 def _tables(job: Job, inputs: AnalysisInputs) -> Iterator[Mapping[str, Any]]:
-    """Yield the tables beside a result that were measured on its features and its truth; others are of other states."""
+    """Yield the tables beside a result that were measured on its features and truth; tables of older states are not."""
     mine = source_of("", inputs)
     files = [path for pattern in _BESIDE for path in sorted(job.out.glob(pattern))]
     for path in [*files, *sorted(job.workspace.glob(_OF_THE_WORKSPACE))]:
@@ -94,9 +94,9 @@ def _tables(job: Job, inputs: AnalysisInputs) -> Iterator[Mapping[str, Any]]:
 
 
 def _texts(folder: Path, inputs: AnalysisInputs) -> GeneratedTexts | None:
-    """Read what a backbone wrote about segments and events of the scored features.
+    """Return a backbone's texts about segments and events of the scored features, None if there are none.
 
-    Texts about other features are left out; of explanations that is said, as they are about this result's events.
+    Texts about other features are left out. For explanations the page says so, because it shows their events.
     """
     spec = inputs.store.spec
     tables: list[pa.Table] = []
@@ -127,5 +127,5 @@ def _texts(folder: Path, inputs: AnalysisInputs) -> GeneratedTexts | None:
 
 
 def _ended(row: Mapping[str, Any]) -> str | None:
-    """Return a text with dots where it was cut."""
+    """Return a text, with dots at its end if it was cut."""
     return f"{row['text']} …" if row["text"] and row["is_whole"] is False else row["text"]

@@ -1,4 +1,4 @@
-"""Film strips as a file beside the results, so that a later page has them without the video files."""
+"""Film strips in a file beside the results, so that a later page needs no video files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ _SCHEMA = pa.schema({"video_id": pa.string(), "fingerprint": pa.string(), "count
 
 
 def read_film_strips(folder: Path, probed: Sequence[VideoFacts]) -> dict[str, FilmStrip]:
-    """Return the strips beside a result, by video; those of another file of that name are left out."""
+    """Return the strips beside a result, by video; a strip is left out if the video's file has changed since."""
     path = folder / STRIPS
     if not path.exists():
         return {}
@@ -29,7 +29,7 @@ def read_film_strips(folder: Path, probed: Sequence[VideoFacts]) -> dict[str, Fi
 
 
 def write_strips(folder: Path, strips: Mapping[str, FilmStrip], fingerprints: Mapping[str, str]) -> None:
-    """Write strips, by video, with the fingerprints of the files that they show."""
+    """Write strips, by video, with the fingerprints of the video files."""
     rows = [
         {"video_id": name, "fingerprint": fingerprints.get(name), "count": strip.count, "webp": strip.webp}
         for name, strip in sorted(strips.items())

@@ -15,10 +15,10 @@ NOTHING, UNKNOWN = "nothing", "unknown"
 
 @dataclass(frozen=True)
 class Caption:
-    """Text of a model about frames `[start_frame, stop_frame)` of a video, and what is true of them.
+    """Text of a model about frames `[start_frame, stop_frame)` of a video, and the truth about them.
 
-    `truth` is the kind of an anomaly that takes at least half of the frames, "partly" and the kind where it takes
-    fewer, NOTHING without one, or UNKNOWN without a label.
+    `truth` is the kind of an anomaly that takes at least half of the frames; "partly" and the kind if it takes fewer;
+    NOTHING if there is no anomaly; UNKNOWN if there is no label.
     """
 
     video_id: str
@@ -34,10 +34,10 @@ class Caption:
 
 
 def sampled_captions(path: Path, truth: Dataset, seed: int, count: int) -> list[Caption]:
-    """Draw texts of test segments by a seed: up to half of them of segments with an anomaly, the others without.
+    """Draw texts of test segments by a seed: up to half are about segments with an anomaly, the others without.
 
     Args:
-        path: a file of `write_texts`.
+        path: a file that `write_texts` wrote.
         truth: the dataset of its videos.
         seed: the same seed draws the same segments.
         count: number of texts.
@@ -57,7 +57,7 @@ def sampled_captions(path: Path, truth: Dataset, seed: int, count: int) -> list[
 
 
 def _drawn(captions: list[Caption], count: int, generator: np.random.Generator) -> list[Caption]:
-    """Draw captions, in their own order."""
+    """Draw at most `count` captions; they keep their order."""
     places: list[int] = generator.permutation(len(captions))[:count].tolist()
     return [captions[place] for place in sorted(places)]
 
@@ -74,7 +74,7 @@ def caption_lines(captions: list[Caption]) -> Iterator[str]:
 
 
 def truth_of(truth: Dataset, video_id: str, start: int, stop: int) -> str:
-    """Return what is true of frames `[start, stop)` of a video, in the words of `Caption.truth`."""
+    """Return the truth about frames `[start, stop)` of a video, in the words of `Caption.truth`."""
     video = truth.by_id[video_id]
     if video.label is None:
         return UNKNOWN

@@ -16,7 +16,7 @@ NormalRule = Literal["longest", "seed"]
 
 @dataclass(frozen=True)
 class NormalChoice:
-    """Choice of normal segments of a result: at most so many, and the rule; `seed` serves the rule 'seed' alone."""
+    """Choice of at most `count` normal segments of a result, by a rule; only the rule 'seed' uses `seed`."""
 
     count: int = 0
     rule: NormalRule = "longest"
@@ -27,7 +27,7 @@ class NormalChoice:
         return asdict(self)
 
     def of(self, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return the chosen ones of normal segments; of equally long ones the first by video and start."""
+        """Return the chosen rows of normal segments; among equally long ones the first by video and start."""
         if self.rule == "seed":
             order = np.random.default_rng(self.seed).permutation(len(rows)).tolist()
             return [rows[place] for place in order[: self.count]]
@@ -36,15 +36,15 @@ class NormalChoice:
 
 
 NO_NORMAL = NormalChoice()
-"""Events alone."""
+"""No normal segments: only events are explained."""
 
 
 def chosen_segments(events: pa.Table, normal: NormalChoice) -> list[Mapping[str, Any]]:
     """Return every anomalous segment and the chosen normal ones, by video and start.
 
     Args:
-        events: from `read_events`.
-        normal: choice of the normal ones.
+        events: the result of `read_events`.
+        normal: choice of the normal segments.
     """
     rows = events.to_pylist()
     anomalous, others = ([row for row in rows if row["kind"] == KINDS[kind]] for kind in (ANOMALOUS, NORMAL))

@@ -1,4 +1,4 @@
-"""Words of an event that texts are searched for: those of the demo's captioner, or of the user's own."""
+"""Words of an event that are searched for in texts: those of the demo's captioner, or the user's own."""
 
 import re
 from collections.abc import Iterable
@@ -15,10 +15,10 @@ _WORD = r"[^\W\d_]+"
 
 
 def words_of_events(job: Job) -> frozenset[str]:
-    """Return the words of events that the job's backbone was taught, those of which its tokenizer has a token.
+    """Return the words of events that the job's backbone was taught and that its tokenizer has as one token.
 
     Raises:
-        VadprobeError: if it is not the demo's captioner, the only one whose sentences are known.
+        VadprobeError: if the backbone is not a demo captioner, the only kind whose sentences are known.
     """
     spec = open_analysis(job).store.spec
     known = taught_words(job, spec)
@@ -31,7 +31,7 @@ def words_of_events(job: Job) -> frozenset[str]:
 
 
 def taught_words(job: Job, spec: FeatureSpec) -> frozenset[str]:
-    """Return the words of events that a captioner was taught and has tokens of; of any other backbone none."""
+    """Return the words of events that a captioner was taught and has as one token; none for any other backbone."""
     if (spec.recipe.get("backbone_card") or {}).get("kind") != DEMO_CAPTIONER:
         return frozenset()
     description = describe(job.config.backbone, job.backbone_folder)
@@ -44,10 +44,10 @@ def says_one(text: str, words: frozenset[str]) -> bool:
 
 
 def check_words(words: Iterable[str]) -> None:
-    """Refuse what `says_one` can never find.
+    """Refuse words that `says_one` can never find.
 
     Raises:
-        VadprobeError: naming the first.
+        VadprobeError: naming the first such word.
     """
     for word in sorted(words):
         if not re.fullmatch(_WORD, word):

@@ -1,4 +1,4 @@
-"""Plan of a result's explanations: which segments, which question, and how a text is generated."""
+"""Plan of a result's explanations: the segments, the question, and the settings of the texts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,10 @@ class ExplanationPlan:
 
     Attributes:
         prompt: question that the backbone is asked.
-        frames: frames of a segment that it sees, spread evenly; None for as many as it saw of a scored clip.
-        settings: most tokens of a text, and the choice of each.
-        normal: normal segments that are explained beside the events.
-        batch: texts that run side by side; changes them by rounding only.
+        frames: number of frames of a segment that it sees, spread evenly; None for as many as of a scored clip.
+        settings: limit of a text in tokens, and the choice of each token.
+        normal: choice of normal segments that are explained beside the events.
+        batch: number of texts that run side by side; it changes texts by rounding only.
     """
 
     prompt: str = EXPLANATION_PROMPT
@@ -29,19 +29,19 @@ class ExplanationPlan:
     batch: int = BATCH
 
     def to_json(self, frames: int) -> dict[str, Any]:
-        """Return the settings of every text about so many frames as plain JSON values."""
+        """Return the settings of every text about `frames` frames as plain JSON values."""
         return {**self.settings.to_json(), "frames": frames}
 
 
 USUAL_PLAN = ExplanationPlan()
-"""Events alone, greedy, with the usual prompt."""
+"""Default plan: events alone, greedy, with the default prompt."""
 
 
 def prompt_text(job: Job, given: str) -> str:
-    """Return the text of a prompt that a user names, by the key of one of the job's or of a shipped one, or writes.
+    """Return the text of a prompt that a user gives: as the key of a prompt of the job, a shipped key, or a text.
 
     Raises:
-        VadprobeError: if it is one word, and no key.
+        VadprobeError: if `given` is a single word and no key.
     """
     known = {**SHIPPED, **{prompt.key: prompt for prompt in job.prompts}}
     if given in known:

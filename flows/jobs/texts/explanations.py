@@ -1,4 +1,4 @@
-"""Explanations of a finished result: the backbone's own text about each detected event, kept beside the events."""
+"""Explanations of a finished result: the backbone's text about each detected event, kept beside the events."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,14 +39,14 @@ from vadprobe.store.progress import Progress
 from vadprobe.store.writing.timings.text_timings import TextTimings, read_text_timings
 
 EXPLANATION_TIMINGS = "explanation_timings.json"
-"""Name of the file of their seconds beside the explanations."""
+"""Name of the file with the seconds of the explanations, beside them."""
 
 _OF_SEGMENT = ("video_id", "split", "kind", "start_frame", "stop_frame", "start_second", "stop_second")
 
 
 @dataclass
 class _Writer:
-    """Explains segments; the weights are loaded by the first of them."""
+    """Explains segments; the weights are loaded for the first one."""
 
     job: Job
     inputs: AnalysisInputs
@@ -73,12 +73,12 @@ class _Writer:
         check_prompt(self.backbone.description, self.plan.prompt, self.n_frames)
 
     def recipe(self) -> dict[str, Any]:
-        """Return what every text depends on."""
+        """Return all that every text depends on."""
         features, settings = self.inputs.store.spec.digest, self.plan.to_json(self.n_frames)
         return {"version": VERSION, "features": features, "prompt": self.plan.prompt, "settings": settings}
 
     def head(self, n_chosen: int) -> dict[str, Any]:
-        """Return the facts about the files, of so many segments."""
+        """Return the facts at the head of the files, for `n_chosen` segments."""
         return {
             "dataset": self.inputs.truth.name,
             "preset": self.job.analysis.preset,
@@ -126,11 +126,11 @@ class _Writer:
 def explain(
     job: Job, plan: ExplanationPlan = USUAL_PLAN, progress: Progress = lambda done, total: None
 ) -> Explanations:
-    """Let a job's backbone say what happens in each event of its finished result, and keep the texts beside it.
+    """Let a job's backbone say what happens in each event of its finished result, and write the texts beside it.
 
     `explanations.parquet` and `explanations.json` are written after each batch. A later call with the same prompt and
-    settings goes on where an earlier one ended; segments that could not be read are tried again. After a new analysis
-    only new events are explained. No text enters a score.
+    settings continues an earlier one; segments that could not be read are tried again. After a new analysis only new
+    events are explained. No score depends on a text.
 
     Args:
         job: a job whose analysis is finished.
@@ -138,8 +138,8 @@ def explain(
         progress: called with the number of segments that are done, and of all.
 
     Raises:
-        VadprobeError: if there are no events, they are of other features or of another dataset, the backbone is not
-            the one that the features came from, or the prompt cannot be asked.
+        VadprobeError: if there are no events, they come from other features or another dataset, the backbone is not
+            the one that made the features, or the prompt cannot be asked.
     """
     events = _events_of(job)
     inputs = open_analysis(job)
@@ -152,7 +152,7 @@ def explain(
     if left:
         writer.check()
     with Decoder(job.config.extraction.decode_deadline) as decoder:
-        # Also with nothing left: the file then loses what is no segment any more.
+        # Written also if nothing is left to explain: rows of segments that no longer exist are then removed.
         for start in range(0, len(left), plan.batch) or (0,):
             batch = left[start : start + plan.batch]
             known |= {place_of(row): row for row in (writer.rows(batch, decoder) if batch else ())}
@@ -166,7 +166,7 @@ def explain(
 
 
 def _of_segment(segment: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a row has from its segment."""
+    """Return the values of a row that come from its segment."""
     return {name: segment[name] for name in _OF_SEGMENT}
 
 
@@ -185,7 +185,7 @@ def _events_of(job: Job) -> pa.Table:
 
 
 def _check_result(job: Job, events: pa.Table, inputs: AnalysisInputs) -> None:
-    """Refuse events that another backbone's features, or another dataset, gave.
+    """Refuse events that come from another backbone's features or from another dataset.
 
     Raises:
         VadprobeError: naming what differs.

@@ -18,7 +18,7 @@ from vadprobe.store.writing.timings.text_timings import TextTimings
 
 @dataclass
 class FeatureBackbone:
-    """Backbone of a job's features; its weights are loaded by the first who asks for them."""
+    """Backbone of a job's features; its weights are loaded at their first use."""
 
     job: Job
     spec: FeatureSpec
@@ -28,7 +28,7 @@ class FeatureBackbone:
         """The backbone as its small files describe it.
 
         Raises:
-            VadprobeError: if its files are not those that the features came from.
+            VadprobeError: if its files are not those that made the features.
         """
         config = self.job.config
         found = describe(config.backbone, self.job.backbone_folder)
@@ -49,12 +49,12 @@ class FeatureBackbone:
         """Return frames of a video as the model takes them.
 
         Raises:
-            VideoError: if they cannot be read.
+            VideoError: if the frames cannot be read.
         """
         return self.description.family.resize(decoder.read_clip(path, frame_indices))
 
     def write_timings(self, times: StepTimes, path: Path, before: TextTimings | None) -> None:
-        """Keep the seconds of texts, with those of earlier calls; not where first and later tokens are one."""
+        """Write the seconds of texts, added to those of earlier calls, if first and later tokens were timed apart."""
         if not times.texts or not times.is_apart:
             return
         device, spec = name_of(self.loaded.device), self.spec

@@ -14,13 +14,13 @@ _UNREADABLE = "(not readable)"
 
 
 def explanation_lines(found: Explanations, truth: Dataset, count: int, seed: int = 0) -> Iterator[str]:
-    """Yield what was explained, the sentence that marks texts as generated, and some of the texts.
+    """Yield how many segments were explained, the sentence that marks texts as generated, and some of the texts.
 
     Args:
         found: all explanations.
         truth: dataset of their videos.
-        count: most texts to show.
-        seed: draws them.
+        count: largest number of texts to show.
+        seed: seed by which the texts to show are drawn.
     """
     kinds = Counter(row["kind"] for row in found.rows)
     if not kinds["anomalous"]:

@@ -29,7 +29,7 @@ from vadprobe.store.writing.timings.text_timings import NAME as TEXT_TIMINGS
 from vadprobe.store.writing.timings.text_timings import read_text_timings
 
 MAX_TOKENS = 48
-"""Tokens of a text, more than a caption of the demo's backbone has."""
+"""Default limit of a text in tokens; captions of the demo's backbone are shorter."""
 
 _BATCH = 16
 _COLUMNS = pa.schema(
@@ -48,7 +48,7 @@ _COLUMNS = pa.schema(
 
 @dataclass
 class _Writer:
-    """Generates the texts of videos; the weights are loaded by the first of them."""
+    """Generates the texts of videos; the weights are loaded for the first one."""
 
     job: Job
     dataset: Dataset
@@ -67,17 +67,17 @@ class _Writer:
         """Tokens that are one of the words; found without the weights.
 
         Raises:
-            VadprobeError: if the tokenizer has none of a word.
+            VadprobeError: if the tokenizer has no token for a word.
         """
         return WordTokens.of(self.backbone.description.family.tokenizer, sorted(self.words))
 
     @cached_property
     def generation(self) -> TextGeneration:
-        """The texts of the loaded backbone."""
+        """Generation of texts with the loaded backbone."""
         return TextGeneration(self.backbone.loaded, self.max_tokens)
 
     def check(self) -> None:
-        """Check backbone and words before the first frame is read; errors as of the backbone and `tokens`."""
+        """Check backbone and words before the first frame is read; errors as of `FeatureBackbone` and `tokens`."""
         _ = self.tokens
 
     def rows(self, video_id: str, decoder: Decoder) -> Iterator[dict[str, Any]]:
@@ -129,23 +129,23 @@ def write_texts(
 ) -> Path:
     """Generate a text about every scored segment of a job, and write them to `texts.parquet` beside its results.
 
-    The model is asked the job's score prompt about the frames that its features are of. The file is written after each
-    video, and a later call goes on where an earlier one ended.
+    The model is asked the prompt whose features are scored, about the same frames. The file is written after each
+    video, and a later call continues an earlier one.
 
     Args:
         job: a job whose features are extracted.
-        words: words of an event, in small letters, of letters alone: their probability is kept, and whether a text says
-            one.
-        max_tokens: most tokens of a text.
+        words: words of an event, in small letters and of letters alone. For each text, the file has the probability
+            that it names one of them, and whether it does.
+        max_tokens: limit of a text in tokens.
         splits: splits whose videos are described.
         progress: called with the number of videos that are done, and of all.
 
     Returns:
-        The file. Its metadata has the recipe of the texts, and the notes on the backbone.
+        Path of the file. Its metadata has the recipe of the texts, and the notes on the backbone.
 
     Raises:
-        VadprobeError: if the features are missing, the backbone is not the one they came from, no video is of the
-            splits, or a word is none or unknown to the tokenizer.
+        VadprobeError: if the features are missing, the backbone is not the one that made them, the splits have no
+            video, or a word has other characters than letters or no token in the tokenizer.
     """
     chosen = frozenset(words)
     check_words(chosen)
@@ -175,7 +175,7 @@ def _videos_of(inputs: AnalysisInputs, splits: Sequence[str]) -> list[str]:
     """Return the scored videos of some splits, in the store's order.
 
     Raises:
-        VadprobeError: if there is none.
+        VadprobeError: if the splits have no scored video.
     """
     clips = inputs.store.clips
     rows = [row for split in splits for row in inputs.rows_of_split(split).tolist()]
@@ -188,7 +188,7 @@ def _videos_of(inputs: AnalysisInputs, splits: Sequence[str]) -> list[str]:
 
 
 def _recipe(job: Job, spec: FeatureSpec, words: frozenset[str], max_tokens: int) -> dict[str, Any]:
-    """Return what the texts depend on; `taught` tells whether the words are all those that a captioner was taught."""
+    """Return all that the texts depend on; `taught` is True if the words are all those a captioner was taught."""
     return {
         "version": VERSION,
         "features": spec.digest,

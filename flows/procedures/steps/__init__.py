@@ -1,1 +1,1 @@
-"""Steps of these flows as tasks; what they need is imported when they run."""
+"""Steps of these flows as tasks; each imports what it needs when it runs."""

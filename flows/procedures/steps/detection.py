@@ -1,4 +1,4 @@
-"""Steps of a detection in a folder as tasks: batches of videos, and what is published of them."""
+"""Steps of a detection in a folder as tasks: batches of videos, and the artifacts that are published."""
 
 import logging
 import time
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from vadprobe.detect.growing_folder import GrowingFolder
 
 BATCH_SECONDS = 180.0
-"""Seconds that a batch of videos is to take."""
+"""Seconds that a batch of videos should take."""
 
 MOST_ROWS, MOST_PICTURES = 500, 3
-"""Rows of a table and pictures of a run; the folder of results holds all."""
+"""Largest number of rows of a table, and of pictures of a run; the folder of results holds all of them."""
 
 RUNNING, PATIENCE = ".running", 86400.0
-"""Name of the lock file of a folder of results, and the seconds that another run of it is waited for."""
+"""Name of the lock file of a folder of results, and the seconds that a run waits for another run of that folder."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -35,16 +35,16 @@ class VideoBatch(list[Path]):
 
     @property
     def name(self) -> str:
-        """The video, or how many and the first."""
+        """Name of the only video, or the number of videos and the name of the first."""
         return self[0].name if len(self) == 1 else f"{len(self)} videos from {self[0].name}"
 
 
 @contextmanager
 def open_folder(videos: str, detector: str, out: str | None, settings: DetectionSettings) -> "Iterator[GrowingFolder]":
-    """Load a detector for a folder of videos, and give it to one run at a time; another run of its results waits.
+    """Yield a folder of videos with a loaded detector, to one run at a time; another run of the same results waits.
 
     Raises:
-        VadprobeError: if the folder or the detector is not there, or the backbone is not the detector's.
+        VadprobeError: if the folder or the detector does not exist, or the backbone is not the detector's.
     """
     from vadprobe.detect.detector import Detector
     from vadprobe.detect.growing_folder import GrowingFolder
@@ -62,7 +62,7 @@ def open_folder(videos: str, detector: str, out: str | None, settings: Detection
     )
     with loading as loaded:
         found = GrowingFolder(loaded, folder, results, options, settings.explain)
-        found.pending()  # a folder that is not there is told before anything is written
+        found.pending()  # refuses a missing folder before anything is written
         busy = f"another run has been writing into {results} for a day; end it, or name another folder as 'out'."
         with exclusive(results, RUNNING, busy, PATIENCE):
             yield found
@@ -80,12 +80,12 @@ def label_detection(folder: "GrowingFolder") -> None:
 def batches(
     folder: "GrowingFolder", watch_seconds: float | None, seconds: float = BATCH_SECONDS
 ) -> Iterator[VideoBatch]:
-    """Yield the pending videos in batches, each cut by the pace so far, then every new one when it has come.
+    """Yield the pending videos in batches, sized by the pace so far, then every new video as it comes.
 
     Args:
         folder: the videos.
-        watch_seconds: look for new videos until none has come for so long; None: not at all.
-        seconds: that a batch is to take; the first is one video.
+        watch_seconds: look for new videos until none has come for this long; None: do not look.
+        seconds: seconds that a batch should take; the first batch is one video.
     """
     from vadprobe.detect.sources.folders import WatchedFolder
     from vadprobe.detect.sources.options import SourceOptions
@@ -104,7 +104,7 @@ def batches(
 
 
 def detect(folder: "GrowingFolder", batch: VideoBatch) -> int:
-    """Detect in those of a batch that are there and still pending; return how many."""
+    """Detect in the videos of a batch that still exist and are pending; return their number."""
     pending = [path for path in batch if path.exists() and folder.is_pending(path)]
     for path in pending:
         _LOGGER.info(folder.detect(path).line())
@@ -112,10 +112,10 @@ def detect(folder: "GrowingFolder", batch: VideoBatch) -> int:
 
 
 def publish(folder: "GrowingFolder", computed: Sequence[Path]) -> list[str]:
-    """Publish the events of the folder, what cannot be read, and pictures of what this run has found.
+    """Publish the events of the folder, the videos that cannot be read, and curves of videos of this run.
 
     Returns:
-        Sentences: what was done, the notes, and where the results are.
+        Sentences on the work done, the notes, and the folder of the results.
     """
     events = sorted(folder.events(), key=lambda one: -one.event.peak_score)
     name, videos = folder.videos.name, list(folder.summaries())

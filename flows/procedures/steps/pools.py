@@ -1,4 +1,4 @@
-"""Flows as steps of another flow: by their deployment on a work pool where there is one, else in this process."""
+"""Flows as steps of another flow: by their deployment on a work pool if there is one, else in this process."""
 
 import logging
 import time
@@ -17,7 +17,7 @@ from vadprobe.flows.runs.faults import stop_if_suspended
 from vadprobe.store.errors import VadprobeError
 
 POLL_SECONDS = 3.0
-"""Seconds between two looks at a run elsewhere."""
+"""Seconds between two checks of a run in another process."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -25,9 +25,9 @@ _LOGGER = logging.getLogger(__name__)
 def run_on(pool: str | None, flow: Flow[..., Any], **parameters: Any) -> State[Any]:
     """Run a flow to its end and return the state that it ends in.
 
-    Where the pool has a deployment of the flow, one of its workers takes the run, as another run below this one. The
-    flow runs in this process if no pool is named, if there is no deployment of it at all, and if the pool is that of
-    this very run, whose worker may have no place for a second one.
+    If the pool has a deployment of the flow, one of the pool's workers takes the run, as a child of this run. The flow
+    runs in this process if no pool is named, if the flow has no deployment at all, or if the pool is that of this run,
+    because its worker may have no room for a second run.
 
     Raises:
         VadprobeError: if the flow is deployed, but not on this pool; or if its run does not complete.
@@ -74,7 +74,7 @@ def _own_pool(client: SyncPrefectClient) -> str | None:
 
 
 def _run_elsewhere(name: str, parameters: dict[str, Any]) -> State[Any]:
-    """Wait for a run of a deployment; when this run is cancelled, that one is too."""
+    """Start a run of a deployment and wait for it; if this run is cancelled, cancel that one too."""
     run: Any = run_deployment(name, parameters=parameters, timeout=0)
     said = ""
     with get_client(sync_client=True) as client:

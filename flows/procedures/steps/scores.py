@@ -1,4 +1,4 @@
-"""Step of measuring scores as a task, and what is published of it."""
+"""Step of measuring scores as a task, and its artifacts."""
 
 import logging
 from pathlib import Path
@@ -27,7 +27,7 @@ def open_truth(config: str | None, workspace: str | None, dataset: DatasetConfig
     """Open the ground truth of a job's dataset, or of a dataset that the run describes.
 
     Raises:
-        VadprobeError: if both or neither are named, or there is no such job.
+        VadprobeError: if both or neither are given, or there is no such job.
     """
     from vadprobe.flows.jobs.truth_reader import TruthReader, facts_of
 
@@ -43,7 +43,7 @@ def open_truth(config: str | None, workspace: str | None, dataset: DatasetConfig
 def measure(
     source: ScoreSource, reader: "TruthReader", threshold: float | None, intervals: Intervals, folder: Path
 ) -> list[str]:
-    """Measure, write the files and publish the numbers; return the lines that the command prints."""
+    """Measure scores, write the files and publish the numbers; return the lines that the command prints."""
     from vadprobe.analyze.configuration import EvaluationConfig
     from vadprobe.flows.jobs.experiments.measured_scores import check_measuring, measure_scores
 

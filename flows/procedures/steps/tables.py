@@ -1,4 +1,4 @@
-"""Step of measuring a table as a task, and what is published of it."""
+"""Step of measuring a table as a task, and its artifacts."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TableRun:
-    """The context that the tables of a run are measured with, and their files."""
+    """The context in which the tables of a run are measured, and their files."""
 
     context: "ExperimentContext"
     files: "TableFiles"
@@ -32,7 +32,7 @@ class TableRun:
 def open_tables(
     jobs: "Sequence[Job]", names: Sequence[str], draws: int, fraction: float | None, folder: Path
 ) -> Iterator[TableRun]:
-    """Open the jobs, their kept steps and the scheduler of the first.
+    """Open the jobs, the step cache and the scheduler of the first job, and the files of the tables.
 
     Raises:
         VadprobeError: if there is no such table, or the features of a job are missing.

@@ -1,1 +1,1 @@
-"""Artifacts of runs that need more than a call of Prefect: pictures, pages of Dask."""
+"""Artifacts of runs that need more than one call of Prefect: pictures, and pages of Dask."""

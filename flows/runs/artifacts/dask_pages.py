@@ -16,7 +16,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def publishing(job: "Job") -> Callable[[str], None]:
-    """Return what publishes the address of a cluster's pages when the cluster begins to compute."""
+    """Return a function that publishes the address of a cluster's pages, called when the cluster begins to compute."""
 
     def publish(address: str) -> None:
         _LOGGER.info("Dask computes; its pages: %s", address)
@@ -28,7 +28,7 @@ def publishing(job: "Job") -> Callable[[str], None]:
 
 
 def publish_report(job: "Job", page: Path) -> None:
-    """Say where Dask's performance report is, if this job has one; it is a file on the worker's machine."""
+    """Publish the path of Dask's performance report, if the job asks for one; it lies on the worker's machine."""
     if page.exists():
         key = artifact_key("performance", job.config.dataset.name, job.config.backbone.key, job.analysis.method)
         text = f"Dask's performance report, a file to open in a browser, on the worker's machine:\n\n`{page}`"

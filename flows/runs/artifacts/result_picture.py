@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def result_picture(inputs: "AnalysisInputs", scores: "Scores") -> bytes | None:
-    """Draw the ROC and PR curves of the labelled test videos; None where frames of one class are missing."""
+    """Return a PNG with the ROC and PR curves of the labelled test videos; None if one class has no frames."""
     from vadprobe.analyze.evaluation.ground_truth import ground_truth
     from vadprobe.analyze.report.evaluation_files import ranking_picture
 

@@ -1,7 +1,7 @@
 """Runs of `extract-partitions` that compute beside a run of `extract-features`, one on each worker that is free.
 
-What they compute is agreed by the claims in the stores alone. A helper that never begins, fails or is lost costs time,
-nothing else: the run that started it computes too, and takes over what is left.
+Only the claims in the stores decide which run computes which partition. A helper that never begins, fails or is lost
+costs nothing but time: the run that started it computes too, and takes over what is left.
 """
 
 import logging
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from vadprobe.flows.jobs.job import Job
 
 FLOW = "extract-partitions"
-"""Name of the flow of a helper, and of its deployment."""
+"""Name of the helpers' flow, and of its deployment."""
 
 PART = "partitions"
-"""Word of the names of helpers' runs."""
+"""Word for the part of the job in the names of helpers' runs."""
 
 _BEFORE = [StateType.SCHEDULED, StateType.PENDING]
 _ALIVE = [*_BEFORE, StateType.RUNNING]
@@ -42,9 +42,9 @@ class Helpers:
     """Helpers of one run.
 
     Attributes:
-        parameters: theirs, the same for all of them.
-        queue: work queue of their pool; None: the deployment's own.
-        job: what they compute.
+        parameters: parameters of all helpers.
+        queue: work queue of their pool; None for the deployment's own.
+        job: the job that they compute.
     """
 
     parameters: dict[str, Any]
@@ -55,13 +55,13 @@ class Helpers:
     _ended: set[UUID] = field(default_factory=set)
 
     def start(self, deployment: UUID, wanted: int) -> None:
-        """Start runs of a deployment, as many as are lacking: those of an earlier or another run of the job count."""
+        """Start runs of a deployment until `wanted` exist; helpers of an earlier or another run of the job count."""
         alive = {"state": {"type": {"any_": _ALIVE}}, "deployment_id": {"any_": [deployment]}}
         others = [run for run in _read(alive) if run.parameters == self.parameters]
         self._others.update(run.id for run in others)
         lacking = max(0, wanted - len(others))
         for _ in range(lacking):
-            # As a run below this one: it is seen in the graph, and cancelled with it.
+            # As a child of this run: it appears in its graph, and is cancelled with it.
             made: Any = run_deployment(
                 deployment,
                 parameters=self.parameters,
@@ -74,7 +74,7 @@ class Helpers:
         _LOGGER.info("Helpers wanted: %d; started: %d, there before: %d", wanted, lacking, len(others))
 
     def look(self) -> None:
-        """Log which have failed or were lost; what these held is taken over, and a crashed one may be retried."""
+        """Log helpers that have failed or were lost; their partitions are taken over, and a crashed one may restart."""
         with without_server(at_once=True):
             for run in self._known():
                 if run.state is not None and run.state.is_final() and run.id not in self._ended:
@@ -83,7 +83,7 @@ class Helpers:
                         _LOGGER.warning("Helper %s: %s: %s", run.name, run.state.name, run.state.message)
 
     def dismiss(self, *, running: bool) -> None:
-        """Cancel those that have not begun, for whom nothing is left, and, if `running`, all that were started here."""
+        """Cancel helpers that have not begun, for whom nothing is left; with `running`, all that were started here."""
         with without_server(), get_client(sync_client=True) as client:
             for run in self._known():
                 state = None if run.state is None else run.state.type
@@ -119,12 +119,12 @@ def helper_parameters(
 def helping(
     job: "Job", workers: int, parameters: dict[str, Any], pool: str | None, queue: str | None
 ) -> Iterator[Callable[[], None]]:
-    """Start the helpers of a run, which is itself one of its `workers`, and yield what looks after them.
+    """Start the helpers of a run, `workers - 1` of them, and yield a function that checks on them.
 
-    At the end, those that have not begun are cancelled; if the run fails or is cancelled, the others as well.
+    At the end, helpers that have not begun are cancelled; if the run fails or is cancelled, all that it started.
 
     Raises:
-        VadprobeError: if there is no deployment of theirs, or no such pool.
+        VadprobeError: if the helpers' flow has no deployment, or there is no such pool.
     """
     if workers == 1:
         yield lambda: None
@@ -141,7 +141,7 @@ def helping(
 
 
 def _deployment(client: SyncPrefectClient, pool: str | None) -> UUID:
-    """Return the deployment of helpers on a pool; that of another pool than its own is made from it."""
+    """Return the deployment of helpers on a pool; for a pool other than its own, it is copied to that pool."""
     name = f"{FLOW}/{FLOW}"
     try:
         own = client.read_deployment_by_name(name)

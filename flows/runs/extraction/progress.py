@@ -21,7 +21,7 @@ UPDATE_SECONDS = 5.0
 """Seconds between two updates of the artifact; each is a request of some tens of milliseconds."""
 
 COUNT_SECONDS = 30.0
-"""Seconds between two looks at what other workers have finished; each reads the records of all that is left."""
+"""Seconds between two counts of what other workers have finished; each reads the records of all partitions left."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -31,12 +31,12 @@ class SpanProgress:
     """Count of the clips that were pending when a run began, published every few seconds.
 
     Attributes:
-        extractor: what computes.
-        total: clips that were pending.
+        extractor: the extractor that computes.
+        total: number of clips that were pending.
         name: first word of the artifact's key.
-        done: clips tried here.
-        failed: of these, clips that could not be read.
-        elsewhere: clips in partitions that other workers have finished.
+        done: number of clips tried here.
+        failed: number of clips tried here that could not be read.
+        elsewhere: number of clips in partitions that other workers have finished.
     """
 
     extractor: "Extractor"
@@ -52,22 +52,22 @@ class SpanProgress:
 
     @classmethod
     def begin(cls, extractor: "Extractor", name: str = "progress") -> "SpanProgress":
-        """Return a count that begins with what is pending now."""
+        """Return a count that begins with the clips pending now."""
         return cls(extractor, _n_clips(extractor), name)
 
     def listener(self) -> "Listener":
-        """Return what an extraction calls as it gets on."""
+        """Return the listener that an extraction calls as it gets on."""
         from vadprobe.extract.pipeline.claim_loop import Listener
 
         return Listener(tell=self._tell, clip_done=self._clip_done, finished=self._finished)
 
     def count(self) -> None:
-        """Look which partitions other workers have finished."""
+        """Count the clips of partitions that other workers have finished."""
         self.elsewhere = max(0, self.total - _n_clips(self.extractor) - self._written)
         self._counted = time.monotonic()
 
     def publish(self) -> None:
-        """Show the state of now."""
+        """Publish the current count."""
         begun = time.monotonic()
         percent = 100.0 * min(1.0, (self.done + self.elsewhere) / max(1, self.total))
         with without_server(at_once=True):
@@ -82,7 +82,7 @@ class SpanProgress:
         self._due = now + max(UPDATE_SECONDS, 10 * (now - begun))  # a server that is slow, or away, takes a tenth
 
     def sentence(self) -> str:
-        """Return how far the run is, its pace, and the time left at the pace of all workers."""
+        """Return a sentence on the clips done, the pace, and the time left at the pace of all workers."""
         known = min(self.total, self.done + self.elsewhere)
         words = [f"{known} of {self.total} clips"]
         if self.elsewhere:
@@ -105,7 +105,7 @@ class SpanProgress:
             self.publish()
 
     def _tell(self, text: str) -> None:
-        """Log what is said about waiting, and show what others do meanwhile."""
+        """Log a message about waiting, and publish the progress of other workers."""
         _LOGGER.info(text)
         self.count()
         self.publish()
@@ -128,7 +128,7 @@ def _n_clips(extractor: "Extractor") -> int:
 
 
 def _duration(seconds: float) -> str:
-    """Return a duration as people say it."""
+    """Return a duration in words."""
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

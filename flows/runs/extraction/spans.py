@@ -1,4 +1,4 @@
-"""Spans of partitions: the part of stage 1 that is one task run, of some minutes each."""
+"""Spans of partitions: parts of stage 1 of some minutes, each of which is one task run."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from vadprobe.extract.pipeline.open_partition import PartitionKey
 
 SPAN_MINUTES = 3.0
-"""Minutes that a span is to take: long beside a task's own cost, short beside a person's patience."""
+"""Minutes that a span should take: long compared with a task's own cost, short enough to see progress."""
 
 
 class Span(list["PartitionKey"]):
-    """Pending partitions of one sampling that follow each other, and the words for them in the task run's name."""
+    """Adjacent pending partitions of one sampling, with the words for them in the task run's name."""
 
     def __init__(self, stores: str, keys: "list[PartitionKey]") -> None:
         super().__init__(keys)
@@ -24,10 +24,10 @@ class Span(list["PartitionKey"]):
 
 
 def spans(extractor: "Extractor", minutes: float = SPAN_MINUTES) -> Iterator[Span]:
-    """Yield what is pending in spans; each is cut when it is asked for, from the pace so far.
+    """Yield the pending partitions in spans; the length of each follows from the pace when it is asked for.
 
-    The first is one partition. What other workers hold now or have finished is left out, and what was yielded before
-    does not come again. Beside other workers a span begins far from theirs, so that each has videos of its own.
+    The first span is one partition. Partitions that other workers hold or have finished are left out, and none is
+    yielded twice. Beside other workers a span begins far from their partitions, so that each has videos of its own.
     """
     from vadprobe.extract.pipeline.claim_loop import next_partition
 
@@ -56,17 +56,17 @@ def _free(extractor: "Extractor", left: "list[PartitionKey]") -> "list[Partition
 
 
 def _stores(extractor: "Extractor", position: int) -> str:
-    """Return the sampling and the prompts that are computed together, as a task's name says them."""
+    """Return the words for a sampling and the prompts that are computed together, for a task's name."""
     sampling = extractor.plan.samplings[position]
     return f"{sampling.sampling.key}/{first_few([writer.spec.prompt.key for writer in sampling.writers], 3)}"
 
 
 def clips_per_second(extractor: "Extractor") -> float:
-    """Return the pace of this process, without the time that the weights took to load; 0 before the first clip."""
+    """Return the clips per second of this process, without the time of loading the weights; 0 before the first clip."""
     return extractor.timings.clips / working_seconds(extractor)
 
 
 def working_seconds(extractor: "Extractor") -> float:
-    """Return the seconds since the first span began, without those for loading the weights."""
+    """Return the seconds since the first span began, without those of loading the weights."""
     timings = extractor.timings
     return max(timings.seconds - timings.spent["loading"], 1e-3)

@@ -1,6 +1,6 @@
 """Steps of stage 1 as tasks: plan, spans of partitions, waiting for other workers, commit, verification.
 
-What the steps need is imported when they run: a worker, a deployer and a cancelled run import the flow without torch.
+The steps import what they need when they run, so that a worker, a deployer and a cancelled run need no torch.
 """
 
 import logging
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from vadprobe.flows.jobs.reports.extraction_summary import ExtractionSummary
 
 MOST_ROWS = 500
-"""Rows of the table of what could not be read; the stores hold all of them."""
+"""Largest number of rows of the table of unreadable videos and clips; the stores hold all of them."""
 
 _LOGGER = logging.getLogger(__name__)
 
 
 def open_stores(job: "Job") -> "Extractor":
-    """Open the stores of a job, and create those that are lacking; none grows here, beside the run that planned."""
+    """Open the stores of a job and create missing ones; new videos are left to the run that planned."""
     from vadprobe.flows.jobs.extract_job import prepare, without_new_videos
 
     return prepare(without_new_videos(job))
 
 
 def plan(job: "Job") -> "Extractor":
-    """Read the headers of the videos, create or open the stores, and publish what there is to do."""
+    """Read the headers of the videos, create or open the stores, and publish the plan."""
     from vadprobe.flows.jobs.extract_job import prepare
     from vadprobe.store.datasets.joining import missing_lines
 
@@ -66,7 +66,7 @@ def plan(job: "Job") -> "Extractor":
 
 
 def _budget(job: "Job", extractor: "Extractor") -> str:
-    """Return the megabytes that are to be written, beside those that are free."""
+    """Return words on the megabytes to be written and the megabytes that are free."""
     from vadprobe.store.writing.disk_space import free_bytes
 
     needed = sum(sampling.n_bytes_missing for sampling in extractor.plan.samplings)
@@ -75,7 +75,7 @@ def _budget(job: "Job", extractor: "Extractor") -> str:
 
 
 def extract(extractor: "Extractor", span: Span, progress: SpanProgress) -> "list[PartitionKey]":
-    """Compute what no other worker holds of a span."""
+    """Compute the partitions of a span that no other worker holds; return them."""
     from vadprobe.extract.pipeline.claim_loop import compute_free
 
     left = [key for key in span if extractor.is_pending(*key)]
@@ -88,7 +88,7 @@ def extract(extractor: "Extractor", span: Span, progress: SpanProgress) -> "list
 
 
 def wait(extractor: "Extractor", progress: SpanProgress) -> "list[PartitionKey]":
-    """Wait for partitions of other workers; compute those that these give back."""
+    """Wait for partitions of other workers; compute and return those that they give back."""
     from vadprobe.extract.pipeline.claim_loop import compute_pending
 
     computed = compute_pending(extractor, progress.listener())
@@ -98,7 +98,7 @@ def wait(extractor: "Extractor", progress: SpanProgress) -> "list[PartitionKey]"
 
 
 def commit(job: "Job", extractor: "Extractor", computed: "list[PartitionKey]") -> "ExtractionSummary":
-    """Commit the stores, and publish what could not be read."""
+    """Commit the stores, and publish the videos and clips that could not be read."""
     from vadprobe.flows.jobs.extract_job import finish
 
     summary = finish(extractor, computed)
@@ -121,7 +121,7 @@ def commit(job: "Job", extractor: "Extractor", computed: "list[PartitionKey]") -
 
 
 def verify_computed(store: StorePath, partitions: frozenset[int]) -> None:
-    """Read again what this run has written into a store.
+    """Read again the partitions that this run has written into a store.
 
     Raises:
         StoreError: naming the problems.
@@ -143,9 +143,10 @@ verify_task = step(verify_computed, "verify", "verify {store.parent.parent.name}
 
 
 def unverified(extractor: "Extractor") -> dict[StorePath, frozenset[int]]:
-    """Return the partitions, by store, that a commit of now would declare finished for the first time; no empty ones.
+    """Return, by store, the partitions that the next commit would declare finished for the first time.
 
-    Of a store that was never committed these are all: an earlier run that was lost has verified nothing.
+    Stores without such partitions are left out. For a store that was never committed they are all its partitions,
+    because an earlier run that was lost has verified nothing.
     """
     from vadprobe.store.format.store_header import StoreHeader
 
@@ -158,7 +159,7 @@ def unverified(extractor: "Extractor") -> dict[StorePath, frozenset[int]]:
 
 
 def command_of(job: "Job", command: str = "extract") -> str:
-    """Return the plain command that does the same on this machine."""
+    """Return the command line that does the same as the flow on this machine."""
     path = job.path if job.path.is_absolute() else Path.cwd() / job.path
     return f"vadprobe {command} {path}"
 

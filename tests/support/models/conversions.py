@@ -16,7 +16,7 @@ from vadprobe.extract.conversion.convert import Recipe, convert
 from vadprobe.extract.model.backbone import Backbone
 from vadprobe.store.errors import VadprobeError
 
-# Of sums in another order: three blocks of the tower, the projector, three blocks of the text model and its head, with
+# For sums in another order: three blocks of the tower, the projector, three blocks of the text model and its head, with
 # sums of 96 products at most, each off by about sqrt(96) eps / 2 of a layer's largest value; a sum may be near 0.
 TOLERANCE = 8 * 96**0.5 * torch.finfo(torch.float32).eps / 2
 Make = Callable[..., tuple[Path, OriginalInternVL]]
@@ -46,11 +46,11 @@ def compare(folder: Path, model: OriginalInternVL, frames: int = 2) -> None:
     for output, state in zip(outputs, wanted[1:], strict=True):
         torch.testing.assert_close(output, state, atol=TOLERANCE * float(state.abs().max()), rtol=0)
     torch.testing.assert_close(found.logits, wanted_logits, atol=TOLERANCE * float(wanted_logits.abs().max()), rtol=0)
-    assert found.logits.std() > 0.1  # not equal for want of a signal
+    assert found.logits.std() > 0.1  # otherwise they could be equal because no signal passes
 
 
 def refused(source: Path, target: Path, reason: str, **recipe: Any) -> None:
-    """Check that the conversion is refused for that reason and leaves nothing behind."""
+    """Check that the conversion is refused with `reason` and leaves no file behind."""
     folder = source.parent
     before = {path.name for path in folder.iterdir()}
     with pytest.raises(VadprobeError, match=reason):

@@ -19,5 +19,5 @@ def loaded(folder: Path, **settings: Any) -> Backbone:
 
 
 def without_weights(source: Path, target: Path) -> Path:
-    """Copy a checkpoint's small files, to be changed."""
+    """Copy a checkpoint's small files, so that a test can change them."""
     return Path(shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.safetensors")))

@@ -18,7 +18,7 @@ from vadprobe.extract.demo.tiny_tokenizer import train_tokenizer
 
 
 def smolvlm() -> TinyModel:
-    """Frames are written one after another, each with its time."""
+    """Return SmolVLM: frames are written one after another, each with its time."""
     grid = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
     around = ("<fake_token_around_image>", "<end_of_utterance>", "<global-img>", "<video>")
     tokens = ("<|im_start|>", "<|im_end|>", "<image>", *around, *grid)
@@ -37,7 +37,7 @@ def smolvlm() -> TinyModel:
 
 
 def llava_next_video() -> TinyModel:
-    """Frames are pooled two by two."""
+    """Return LLaVA-NeXT-Video: frames are pooled two by two."""
     tokens = ("<|im_start|>", "<|im_end|>", "<image>", "<video>")
     named = {"image_token": "<image>", "video_token": "<video>"}
     tokenizer = train_tokenizer(tokens, template(image="<image>\\n", video="<video>\\n"), **named)
@@ -61,7 +61,7 @@ def llava_next_video() -> TinyModel:
 
 
 def glm4v_moe() -> TinyModel:
-    """GLM-4.5V: experts behind the first block, a part of every head turns, slices carry their time."""
+    """Return GLM-4.5V: experts behind the first block, a part of every head turns, slices carry their time."""
     named = {"image_token": "<|image|>", "video_token": "<|video|>"}
     markers = tuple(f"<|{side}_of_{kind}|>" for kind in ("image", "video") for side in ("begin", "end"))
     tokens = ("<|im_start|>", "<|im_end|>", *named.values(), *markers)
@@ -103,7 +103,7 @@ def glm4v_moe() -> TinyModel:
 
 
 def qwen3_vl_moe() -> TinyModel:
-    """Experts in every block; visual features are added behind the first."""
+    """Return Qwen3-VL with experts in every block; visual features are added behind the first."""
     media = {kind: f"<|vision_start|><|{kind}_pad|><|vision_end|>" for kind in ("image", "video")}
     named = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
     tokenizer = train_tokenizer(QWEN_TOKENS, template(**media), **named)
@@ -143,7 +143,7 @@ def qwen3_vl_moe() -> TinyModel:
 
 
 def minicpmv4_6() -> TinyModel:
-    """MiniCPM-V 4.6: the hybrid language model of Qwen3.5; every frame stands between marks, behind a number."""
+    """Return MiniCPM-V 4.6: Qwen3.5's hybrid language model; every frame stands between marks, behind a number."""
     named = {
         "image_token": "<|image_pad|>", "video_token": "<|video_pad|>",
         "image_start_token": "<image>", "image_end_token": "</image>",

@@ -80,7 +80,7 @@ def original_config(architecture: str, **changes: Any) -> dict[str, Any]:
 
 
 def random_model(config: Mapping[str, Any], seed: int = 0) -> OriginalInternVL:
-    """Make a model whose every weight is random, norms and scales too, so that none can be taken for another."""
+    """Make a model with every weight random, norms and scales too, so that swapped weights are noticed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = OriginalInternVL(config)
@@ -92,13 +92,13 @@ def random_model(config: Mapping[str, Any], seed: int = 0) -> OriginalInternVL:
         for name, weight in model.named_parameters():
             scale = weight[0].numel() ** -0.5 if weight.ndim > 1 else 0.3
             if "lora_B" in name:
-                scale *= 0.3  # updates are smaller than what they update
+                scale *= 0.3  # updates are smaller than the weights that they change
             weight.data = torch.randn_like(weight) * scale + (0.7 if weight.ndim == 1 else 0.0)
     return model.eval().requires_grad_(False)
 
 
 def write_weights(folder: Path, state: Mapping[str, Tensor], n_files: int = 1) -> None:
-    """Save tensors in so many files, with an index if they are several."""
+    """Save tensors in `n_files` files, with an index if there are several."""
     names = list(state)
     if n_files == 1:
         save_file({name: state[name].clone() for name in names}, folder / "model.safetensors")

@@ -1,4 +1,4 @@
-"""The original InternVL model in plain torch, forward only, after its public definition: an oracle, not fast.
+"""The original InternVL model in plain torch, forward only, written after its public definition: a slow oracle.
 
 Its modules are named so that `state_dict` has the names of the original checkpoints. InternVisionModel and the pixel
 shuffle (version 2) are those of InternVL2 to InternVL3; the text model is InternLM2, or Llama/Qwen2 with their names.
@@ -105,7 +105,7 @@ class VisionModel(nn.Module):
 
 
 def rotary(config: Config, head_dim: int, length: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (length, head_dim) with the scaling of `modeling_internlm2`."""
+    """Return cosines and sines (length, head_dim) with the scaling of `modeling_internlm2`."""
     base, positions = config["rope_theta"], torch.arange(length, dtype=torch.float32)
     scaling, most = config.get("rope_scaling"), config["max_position_embeddings"]
     if scaling and scaling["type"] == "dynamic" and length > most:
@@ -124,7 +124,7 @@ def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, config: Config) -> Tensor:
-    """Causal attention of (batch, heads, length, head_dim), key-value heads repeated."""
+    """Return causal attention of (batch, heads, length, head_dim), key-value heads repeated."""
     length, shared = q.shape[2], q.shape[1] // k.shape[1]
     cosines, sines = rotary(config, q.shape[-1], length)
     q, k = rotate(q, cosines, sines), rotate(k, cosines, sines)
@@ -155,7 +155,7 @@ class InternLM2Attention(nn.Module):
 
 
 class LlamaAttention(nn.Module):
-    """Of Llama, or of Qwen2, whose queries, keys and values have biases."""
+    """Attention of Llama, or of Qwen2, whose queries, keys and values have biases."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -183,7 +183,7 @@ class LlamaAttention(nn.Module):
 
 
 class GatedMLP(nn.Module):
-    """Of Llama and of InternLM2, whose gate, up and down projections have other names."""
+    """Gated MLP of Llama and of InternLM2, which name the gate, up and down projections differently."""
 
     def __init__(self, config: Config, names: Sequence[str]) -> None:
         super().__init__()
@@ -288,7 +288,7 @@ class OriginalInternVL(nn.Module):
         self.mlp1 = nn.Sequential(nn.LayerNorm(inner), nn.Linear(inner, width), nn.GELU(), nn.Linear(width, width))
 
     def pixel_shuffle(self, x: Tensor) -> Tensor:
-        """(images, height, width, channels) to half the height and width and four times the channels."""
+        """Turn (images, height, width, channels) into half the height and width and four times the channels."""
         images, rows, columns, channels = x.shape
         step = int(1 / self.config["downsample_ratio"])
         blocks = x.reshape(images, rows // step, step, columns // step, step, channels)
@@ -301,7 +301,7 @@ class OriginalInternVL(nn.Module):
         return self.mlp1(shuffled.flatten(1, 2))
 
     def forward(self, pixels: Tensor, ids: Tensor, image_token: int) -> tuple[list[Tensor], Tensor]:
-        """Hidden states, embedding first and without the final norm, and logits."""
+        """Return hidden states, the embedding first and without the final norm, and logits."""
         x = self.language_model.embed(ids)
         x[ids == image_token] = self.image_features(pixels).flatten(0, 1)
         return self.language_model(x)

@@ -1,4 +1,4 @@
-"""Tiny random checkpoints of families that vadprobe has no inputs for: read through their own processors."""
+"""Tiny random checkpoints of families without inputs of vadprobe's own, read through their own processors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -63,7 +63,7 @@ def idefics3() -> TinyModel:
 
 
 def gemma3() -> TinyModel:
-    """Image tokens see each other in both directions, and blocks differ in how far back they look."""
+    """Return Gemma 3: image tokens see each other in both directions; blocks differ in how far back they look."""
     named = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
     tokens = ("<|im_start|>", "<|im_end|>", *named.values())
     tokenizer = train_tokenizer(tokens, template(image="<start_of_image>"), **named)
@@ -89,7 +89,7 @@ def gemma3() -> TinyModel:
 
 
 def gemma4() -> TinyModel:
-    """Blocks that look back everywhere have wider heads than the others; the last two share keys with earlier ones."""
+    """Return Gemma 4: global blocks have wider heads than the others; the last two share keys with earlier ones."""
     named = {
         "boi_token": "<|image>",
         "eoi_token": "<image|>",

@@ -1,4 +1,4 @@
-"""Make torchvision importable beside a CPU build of torch; to be imported before transformers is."""
+"""Make torchvision importable beside a CPU build of torch; import this module before transformers."""
 
 import sys
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ def _declare_operators() -> None:
 
 if COMPARISONS.is_dir() and str(COMPARISONS) not in sys.path:
     sys.path.append(str(COMPARISONS))
-if find_spec("torchvision"):  # transformers imports it as soon as it is there
+if find_spec("torchvision"):  # transformers imports torchvision wherever it is installed
     try:
         import torchvision  # noqa: F401
     except RuntimeError:

@@ -1,1 +1,1 @@
-"""Slow definitions that the code is compared with."""
+"""Oracles: slow definitions with which the code is compared."""

@@ -1,7 +1,7 @@
-"""The heads of one attention block written out from its architecture: of Qwen3.5 and of Gemma 4.
+"""The heads of one attention block of Qwen3.5 or Gemma 4, written out from its architecture.
 
-The block's input is taken from the library's report of a pass; weights are read from the model, its attention code and
-the project's capture code are not used.
+The block's input is taken from the library's report of a pass. Weights are read from the model; neither its attention
+code nor the project's capture code is used.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ from tests.support.oracles.eager_reference import _angles, _rotate
 
 @torch.no_grad()
 def qwen3_5_heads(model: Any, number: int, state: Tensor, positions: Tensor) -> Tensor:
-    """Attend in a block of Qwen3.5: part of every head turns, and a gate of the query's own scales what it sends.
+    """Attend in a block of Qwen3.5: part of every head is rotated, and a gate beside the query scales its output.
 
     Args:
         model: the model.
-        number: the block.
-        state: (clips, tokens, hidden), what enters it.
+        number: number of the block.
+        state: (clips, tokens, hidden), input of the block.
         positions: (3, clips, tokens), time, height and width.
 
     Returns:
@@ -42,12 +42,12 @@ def qwen3_5_heads(model: Any, number: int, state: Tensor, positions: Tensor) -> 
 
 @torch.no_grad()
 def gemma4_heads(model: Any, number: int, states: list[Tensor]) -> Tensor:
-    """Attend in a block of Gemma 4: some look back over a window only, and the last take keys of an earlier block.
+    """Attend in a block of Gemma 4: some blocks see only a window, and the last blocks take keys of an earlier one.
 
     Args:
         model: the model.
-        number: the block.
-        states: (clips, tokens, hidden) each, what enters every block up to this one.
+        number: number of the block.
+        states: (clips, tokens, hidden) each, inputs of all blocks up to this one.
 
     Returns:
         (clips, heads, size) at the last position.
@@ -67,7 +67,7 @@ def gemma4_heads(model: Any, number: int, states: list[Tensor]) -> Tensor:
 
 
 def _gemma4_frequencies(config: Any, kind: str, size: int) -> Tensor:
-    """Return the turn of each pair of dimensions by a token; of wide heads only the first pairs turn."""
+    """Return the rotation per token of each pair of dimensions; in wide heads only the first pairs rotate."""
     rope = config.rope_parameters[kind]
     frequencies = rope["rope_theta"] ** (-torch.arange(0, size, 2, dtype=torch.float32) / size)
     turning = int(rope.get("partial_rotary_factor", 1.0) * size / 2)

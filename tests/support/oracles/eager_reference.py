@@ -1,4 +1,4 @@
-"""A language model's forward pass written out from its architecture, head by head, to test the capture against.
+"""A language model's forward pass written out from its architecture, head by head: the oracle of the capture.
 
 Pre-norm blocks with RMSNorm, grouped-query attention with rotary positions and a gated MLP, as in Qwen2, Llama and the
 text models of Qwen2.5-VL and Qwen3-VL; Qwen3 norms queries and keys, and adds visual features after its first blocks.
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 ROUNDING = 6 * 256**0.5 * torch.finfo(torch.float32).eps / 2 * 7
-"""Bounds the difference of features of the tiny backbones whose sums run in another order: 4e-5.
+"""Bound, 4e-5, on the difference of the tiny backbones' features between two orders of summation.
 
-Other shapes, kernels and threads order them otherwise. A sum of n products is then off by about sqrt(n) eps / 2 of its
-size (256 products at most here), each of six blocks adds its own, and values reach 7.
+Shapes, kernels and threads change the order. A sum of n products is then off by about sqrt(n) eps / 2 of its size (here
+at most 256 products), each of six blocks adds its own error, and values reach 7.
 """
 
 
@@ -42,7 +42,7 @@ def eager_features(
         embeddings: (clips, tokens, hidden), video features already in place.
         positions: (clips, tokens), or (3, clips, tokens) with time, height and width for m-rope.
         added: (clips, tokens, hidden) each, added to the output of the first block, the second, ...
-        shares: (clips, tokens), each token's share in the features; by default the last token has all.
+        shares: (clips, tokens), weight of each token in the features; by default 1 for the last token.
     """
     if shares is None:
         shares = torch.zeros(embeddings.shape[:2])
@@ -69,7 +69,7 @@ def eager_features(
 
 
 def _attend(inputs: Tensor, attention: Any, size: int, angles: Tensor) -> Tensor:
-    """Causal softmax attention of each query head alone; several query heads share a key and value head."""
+    """Attend causally, each query head alone; several query heads share a key and value head."""
     queries, keys = _project(inputs, attention.q_proj, size), _project(inputs, attention.k_proj, size)
     if hasattr(attention, "q_norm"):
         queries, keys = _norm(queries, attention.q_norm), _norm(keys, attention.k_norm)
@@ -85,7 +85,7 @@ def _attend(inputs: Tensor, attention: Any, size: int, angles: Tensor) -> Tensor
 
 
 def _project(inputs: Tensor, projection: Any, size: int) -> Tensor:
-    """(clips, tokens, hidden) to (clips, heads, tokens, size)."""
+    """Project (clips, tokens, hidden) to (clips, heads, tokens, size)."""
     result = inputs @ projection.weight.T
     if projection.bias is not None:
         result = result + projection.bias
@@ -93,7 +93,7 @@ def _project(inputs: Tensor, projection: Any, size: int) -> Tensor:
 
 
 def _angles(config: Any, size: int, positions: Tensor) -> Tensor:
-    """(clips, tokens, size / 2): the position times the frequency of each pair of dimensions.
+    """Return angles (clips, tokens, size / 2): the position times the frequency of each pair of dimensions.
 
     With m-rope the pairs are dealt out to time, height and width: in three runs, or in turn while height and width
     have any left and the rest to time.

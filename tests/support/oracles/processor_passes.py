@@ -1,4 +1,4 @@
-"""Clips through a model that is read with the library's processor, and the library's own call for one of them."""
+"""Passes of clips through models whose inputs the library's processor makes, and the library's own call."""
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ from vadprobe.extract.model.capture import Captured, capture
 CPU = torch.device("cpu")
 FRAMES, SECONDS = 3, [0.96, 4.0]
 QUESTION = "Does anything abnormal happen in this video? Answer with yes or no."
-# transformers' own processors of GLM and MiniCPM-V make an array of a tensor as NumPy 1 did.
+# transformers' processors of GLM and MiniCPM-V convert a tensor to an array in a way that NumPy 2 deprecates.
 _OLD_ARRAYS = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
 _NUMBERS = pytest.mark.skipif(
     find_spec("num2words") is None, reason="SmolVLM's processor needs num2words, which is not installed"
@@ -33,7 +33,7 @@ KINDS = (
     ),
     pytest.param("smolvlm", marks=(needs_torchvision, _NUMBERS)),
 )
-"""Families that are read through the library's processor; as videos those whose video processors need torchvision."""
+"""Families that are read through the library's processor; those that are read as videos need torchvision."""
 Checkpoints = Mapping[str, Path]
 
 

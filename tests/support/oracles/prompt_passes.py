@@ -1,4 +1,4 @@
-"""Clips with prompts through a backbone: each prompt in a pass of its own, and all behind the tokens they share."""
+"""Passes of clips and prompts through a backbone: each prompt in a pass of its own, or all behind shared tokens."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -68,7 +68,7 @@ class Clips:
 
     @classmethod
     def of(cls, backbone: Backbone, clips: Sequence[np.ndarray], seconds: Sequence[float] | None = None) -> "Clips":
-        """Prepare clips; by default each lasts a little longer than the one before."""
+        """Prepare clips; by default each clip lasts a little longer than the one before."""
         spans = seconds or [0.7 + 0.45 * number for number in range(len(clips))]
         return cls(backbone, backbone.description.family.prepare(clips, spans, backbone.device), len(clips[0]))
 
@@ -101,7 +101,7 @@ class Clips:
         prompt: str = PROMPTS[0],
         before: str = "",
     ) -> EagerFeatures:
-        """Write the pass out in float32 on the CPU, with the weights of a model there; `shares` as `eager_features`."""
+        """Return `eager_features` of a prompt in float32, with the weights of `model`, which is on the CPU."""
         own, arguments = self.backbone.model, self.arguments(prompt, before)
         positions = torch.arange(embeddings.shape[1]).expand(len(embeddings), -1)
         if hasattr(own.model, "get_rope_index"):

@@ -1,7 +1,7 @@
 """Slow oracles of the saliency metrics and rankings, written from the papers' definitions, one head or layer at a time.
 
-They share no code and no algebra with the kernels: loops and scikit-learn in place of batches, log-determinants that
-the kernel cancels, exact fractions for bins, all partitions in place of Lloyd's iterations.
+They share no code and no algebra with the kernels: loops and scikit-learn take the place of batches, log-determinants
+are computed that cancel in the kernel, bins use exact fractions, and all partitions replace Lloyd's iterations.
 """
 
 import itertools
@@ -18,14 +18,14 @@ from sklearn.preprocessing import minmax_scale
 
 
 def mean_and_variance(values):
-    """Exactly rounded mean and population variance of a list of numbers."""
+    """Return the exactly rounded mean and population variance of a list of numbers."""
     values = [Fraction(float(value)) for value in values]
     mean = sum(values) / len(values)
     return mean, sum((value - mean) ** 2 for value in values) / len(values)
 
 
 def gaussian_kl(layer, labels, swapped=False):
-    """Eqs. 1 and 2 (HiProbe-VAD) of one layer (n, D), and the number of dimensions with a variance below the floor."""
+    """Return eqs. 1 and 2 (HiProbe-VAD) of one layer (n, D), and the number of dimensions with a floored variance."""
     total, floored = 0.0, 0
     for column in np.asarray(layer, dtype=np.float64).T:
         (mean_p, var_p), (mean_q, var_q) = (
@@ -41,7 +41,7 @@ def gaussian_kl(layer, labels, swapped=False):
 
 
 def discriminant_ratio(layer, labels):
-    """Eqs. 3 and 4 (HiProbe-VAD) of one layer (n, D)."""
+    """Return eqs. 3 and 4 (HiProbe-VAD) of one layer (n, D)."""
     ratios = []
     for column in np.asarray(layer, dtype=np.float64).T:
         (mean_n, var_n), (mean_a, var_a) = (mean_and_variance(column[labels == c]) for c in (0, 1))
@@ -50,7 +50,7 @@ def discriminant_ratio(layer, labels):
 
 
 def binned_entropy(layer, n_bins=32):
-    """The entropy, eqs. 5 and 6 (HiProbe-VAD), of one layer (n, D): bins by exact fractions."""
+    """Return the entropy, eqs. 5 and 6 (HiProbe-VAD), of one layer (n, D): bins by exact fractions."""
     bits = []
     for column in np.asarray(layer, dtype=np.float64).T:
         values = [Fraction(value) for value in column.tolist()]
@@ -64,7 +64,7 @@ def binned_entropy(layer, n_bins=32):
 
 
 def shrunk_covariance(centred):
-    """Ledoit and Wolf from their definition (lemma 3.3): (S*, intensity)."""
+    """Return Ledoit and Wolf's (covariance, intensity) from their definition (lemma 3.3)."""
     n, d = centred.shape
     outer = [np.outer(row, row) for row in centred]
     sample = sum(outer) / n
@@ -100,7 +100,7 @@ def _mean_difference(head, labels):
 
 
 def lda(head, labels):
-    """LDA, eq. 3 (HeadHunt-VAD), of one head (n, d), with scikit-learn's Ledoit-Wolf."""
+    """Return LDA, eq. 3 (HeadHunt-VAD), of one head (n, d), with scikit-learn's Ledoit-Wolf."""
     within = np.concatenate(_class_centred(head, labels))
     covariance = LedoitWolf(assume_centered=True).fit(within).covariance_
     difference = _mean_difference(head, labels)
@@ -108,7 +108,7 @@ def lda(head, labels):
 
 
 def symmetric_kl(head, labels):
-    """Eq. 4 (HeadHunt-VAD) of one head (n, d): the mean of both divergences in full, log-determinants and all."""
+    """Return eq. 4 (HeadHunt-VAD) of one head (n, d): the mean of both full divergences, with log-determinants."""
     normal, anomalous = (
         LedoitWolf(assume_centered=True).fit(centred).covariance_ for centred in _class_centred(head, labels)
     )
@@ -123,7 +123,7 @@ def symmetric_kl(head, labels):
 
 
 def squared_discrepancy(head, labels):
-    """MMD, eq. 5 (HeadHunt-VAD), of one head (n, d) before the root: scipy's distances, scikit-learn's kernel."""
+    """Return MMD, eq. 5 (HeadHunt-VAD), of one head (n, d) before the root, by scipy's distances and a kernel."""
     head = np.asarray(head, dtype=np.float64)
     kernel = rbf_kernel(head, gamma=1 / (2 * np.median(pdist(head)) ** 2))
     a, n = labels == 1, labels == 0
@@ -131,7 +131,7 @@ def squared_discrepancy(head, labels):
 
 
 def exact_squared_discrepancy(head, labels):
-    """The same from the differences of single samples, however far apart others lie."""
+    """Return the same from differences of single samples, exact however far apart other samples lie."""
     head = np.asarray(head, dtype=np.float64)
     median = np.median(pdist(head))
     signs = np.where(labels == 1, 1 / np.sum(labels == 1), -1 / np.sum(labels == 0))
@@ -144,7 +144,7 @@ def exact_squared_discrepancy(head, labels):
 
 
 def kmeans2(head, draws):
-    """The clusters of eq. 6 (HeadHunt-VAD) of one head (n, d), sample by sample: of the start of least inertia."""
+    """Return the clusters of eq. 6 (HeadHunt-VAD) of one head (n, d), by loops, from the start of least inertia."""
     points = [tuple(point) for point in np.asarray(head, dtype=np.float64).tolist()]
     best = None
     for u, v in draws:
@@ -187,22 +187,22 @@ def partition_inertia(head, labels):
 
 
 def least_inertia(head):
-    """The least inertia of all partitions of the samples into two."""
+    """Return the least inertia of all partitions of the samples into two."""
     return min(partition_inertia(head, (0, *rest)) for rest in itertools.product((0, 1), repeat=len(head) - 1))
 
 
 def clustering_nmi(head, labels, draws):
-    """NMI, eq. 6 (HeadHunt-VAD), of one head (n, d)."""
+    """Return NMI, eq. 6 (HeadHunt-VAD), of one head (n, d)."""
     return normalized_mutual_info_score(labels, kmeans2(head, draws), average_method="geometric")
 
 
 def layer_saliency(metrics):
-    """DLSP, eqs. 5 and 6 (HiProbe-VAD): sum of z-scores, with scipy's; a constant metric gives 0."""
+    """Return DLSP, eqs. 5 and 6 (HiProbe-VAD): the sum of scipy's z-scores; a constant metric gives 0."""
     return sum(np.zeros(len(v)) if len(set(v)) == 1 else zscore(np.asarray(v), ddof=0) for v in metrics.values())
 
 
 def robust_saliency(metrics, weight):
-    """RHI, eqs. 7 to 9 (HeadHunt-VAD): (mean, instability, robust) of every head, by scikit-learn's min-max scaling."""
+    """Return RHI, eqs. 7 to 9 (HeadHunt-VAD): (mean, instability, robust) of every head, by scikit-learn's min-max."""
     saliency = []
     for of_prompt in metrics.values():
         scaled = [minmax_scale(values.reshape(-1, 1)).reshape(values.shape) for values in of_prompt.values()]

@@ -22,7 +22,7 @@ NO_SHARED = f"the real annotation files are not at {SHARED} (they are not redist
 
 
 def expand(scores, positives, negatives):
-    """(frames,) truth and scores, unit after unit."""
+    """Return (frames,) truth and scores, clip after clip."""
     truth, values = [], []
     for score, positive, negative in zip(scores, positives, negatives, strict=True):
         truth += [1] * int(positive) + [0] * int(negative)
@@ -31,7 +31,7 @@ def expand(scores, positives, negatives):
 
 
 def metrics_on_frames(truth, values):
-    """scikit-learn's (AUC, step AP, trapezoid area) on single frames; NaN for one class."""
+    """Return scikit-learn's (AUC, step AP, trapezoid area) on single frames; NaN for one class."""
     if len(set(truth.tolist())) < 2:
         return (math.nan,) * 3
     precision, recall, _ = metrics.precision_recall_curve(truth, values)
@@ -40,7 +40,7 @@ def metrics_on_frames(truth, values):
 
 
 def smooth_by_weights(scores, sigma):
-    """Weighted mean over the known neighbours, by two loops; the edge is mirrored, the edge clip included."""
+    """Return the weighted mean over the known neighbours, by two loops; the edge is mirrored, edge clip included."""
     radius = int(4 * sigma + 0.5)
     mirrored = np.pad(np.asarray(scores, dtype=np.float64), radius, mode="symmetric")
     result = []
@@ -56,7 +56,7 @@ def smooth_by_weights(scores, sigma):
 
 
 def runs_of_frames(flags):
-    """Half-open runs of true frames, frame by frame."""
+    """Return the half-open runs of true frames, frame by frame."""
     runs, begin = [], None
     for frame, flag in enumerate([*flags, False]):
         if flag and begin is None:
@@ -68,15 +68,18 @@ def runs_of_frames(flags):
 
 
 def frame_counts(dataset_folder):
-    """Frames of each test video of a folder of the shared files."""
+    """Return the frames of each test video in a folder of the shared files."""
     with (SHARED / dataset_folder / "test_frame_counts.csv").open() as file:
         return {row["video"]: int(row["frames"]) for row in csv.DictReader(file)}
 
 
 @dataclass(frozen=True)
 class MadeVideo:
-    """A video of a few frames: `intervals` are (start, stop) and may overlap or reach past the end; `segments` are
-    (start, stop, score) and cover every frame once."""
+    """A video of a few frames.
+
+    `intervals` are (start, stop) and may overlap or reach past the end; `segments` are (start, stop, score) and cover
+    every frame once.
+    """
 
     name: str
     label: int
@@ -108,7 +111,7 @@ SOME_UNKNOWN = st.sampled_from((-0.75, -0.5, 0.5, 0.75, 1.0, math.nan))
 
 @st.composite
 def made_videos(draw, scores=TIED_SCORES, labels=(0, 1, 1), max_videos=5):
-    """Some videos in any order, their scores full of ties, many last segments short, some sets of one class."""
+    """Draw some videos in any order: many ties of scores, many short last segments, some sets of one class."""
     segment = st.tuples(st.integers(1, 4), scores)
     interval = st.tuples(st.integers(0, 14), st.integers(1, 6))
     video = st.tuples(
@@ -130,33 +133,33 @@ def made_videos(draw, scores=TIED_SCORES, labels=(0, 1, 1), max_videos=5):
 
 
 def truth_of(videos):
-    """The ground truth of made videos, in the order given."""
+    """Return the ground truth of made videos, in the order given."""
     rows = tuple(Video(v.name, "", n_frames=v.n_frames, label=v.label, category=v.category) for v in videos)
     intervals = tuple(Interval(v.name, *span) for v in videos for span in v.intervals)
     return ground_truth(Dataset("made", Path(), rows, intervals), rows)
 
 
 def scores_of(truth, videos):
-    """The segments of made videos, in the order given."""
+    """Return the segments of made videos, in the order given."""
     rows = [(video.name, *segment) for video in videos for segment in video.segments]
     names, starts, stops, scores = zip(*rows, strict=True)
     return SegmentScores.of_videos(truth, names, np.array(starts), np.array(stops), np.array(scores))
 
 
 def real_dataset(name, intervals="zero-based-half-open"):
-    """A dataset of the shared files, as the readers join it."""
+    """Return a dataset of the shared files, as the readers join it."""
     config = DatasetConfig(name=name, format=name, source=name, intervals=intervals)
     return read_source(config, SHARED).joined().dataset
 
 
 def real_truth(name, intervals="zero-based-half-open"):
-    """The ground truth of a test set of the shared files."""
+    """Return the ground truth of a test set of the shared files."""
     dataset = real_dataset(name, intervals)
     return ground_truth(dataset, dataset.of_split("test"))
 
 
 def pair_auc(truth, values):
-    """AUC from its meaning: pairs of a positive and a negative frame in order, ties half; NaN without a pair."""
+    """Return AUC by its meaning: the share of pairs of a positive and a negative frame in order, ties half, or NaN."""
     positives, negatives = values[truth == 1][:, None], values[truth == 0]
     if positives.size == 0 or negatives.size == 0:
         return math.nan
@@ -165,19 +168,19 @@ def pair_auc(truth, values):
 
 
 def events_of_frames(scores, threshold):
-    """[(start, stop, confidence)] of runs of frames above the threshold; the mean score is exact, then rounded once."""
+    """Return [(start, stop, confidence)] of runs of frames above the threshold; mean scores are exact, rounded once."""
     runs = runs_of_frames([score > threshold for score in scores])  # NaN is not above
     return [(start, stop, float(sum(map(Fraction, scores[start:stop])) / (stop - start))) for start, stop in runs]
 
 
 def event_precision(predicted, truth, iou):
-    """Average precision of [(video, start, stop, confidence)] against [(video, start, stop)], matched one by one."""
+    """Return the average precision of [(video, start, stop, confidence)] against [(video, start, stop)], by loops."""
     if not truth:
         return math.nan
     taken, points, hits = set(), [], 0
     ranked = sorted(predicted, key=lambda event: (-event[3], *event[:3]))
     for count, (video, start, stop, confidence) in enumerate(ranked, start=1):
-        best = Fraction(iou) - Fraction(1, 10**9)  # closed
+        best = Fraction(iou) - Fraction(1, 10**9)  # the comparison is closed: an overlap equal to the limit counts
         winner = None
         for other in truth:
             both = min(stop, other[2]) - max(start, other[1])
@@ -198,7 +201,7 @@ def event_precision(predicted, truth, iou):
 
 
 def pooled(videos):
-    """(frames,) truth and scores of the known frames of some videos."""
+    """Return (frames,) truth and scores of the known frames of some videos."""
     frames = [
         (flag, score)
         for video in videos
@@ -214,7 +217,7 @@ def mean_of_known(values):
 
 
 def five_metrics(videos):
-    """auc, ap_step, pr_area_trapezoid, auc_abnormal_only, auc_macro of the known frames of some videos."""
+    """Return auc, ap_step, pr_area_trapezoid, auc_abnormal_only, auc_macro of the known frames of some videos."""
     abnormal = [video for video in videos if video.label == 1]
     return {
         **dict(zip(("auc", "ap_step", "pr_area_trapezoid"), metrics_on_frames(*pooled(videos)), strict=True)),
@@ -224,7 +227,7 @@ def five_metrics(videos):
 
 
 def classes_by_frames(videos):
-    """Class to its numbers; a category "B1-G" belongs to the classes B1 and G, None to "unknown"."""
+    """Return the numbers of each class; a category "B1-G" belongs to the classes B1 and G, None to "unknown"."""
     members = {}
     for video in videos:
         if video.label == 1:
@@ -258,7 +261,7 @@ def video_auc_by_pairs(videos):
 
 
 def at_threshold_by_frames(videos, threshold, ious):
-    """Compute what depends on the threshold, and the events; all NaN for a NaN threshold."""
+    """Compute the measures that depend on the threshold, and those of events; all NaN for a NaN threshold."""
     videos = sorted(videos, key=lambda video: video.name)
     true_events = [(code, *run) for code, video in enumerate(videos) for run in map(tuple, runs_of_frames(video.flags))]
     found = [
@@ -285,7 +288,7 @@ def at_threshold_by_frames(videos, threshold, ious):
 
 
 def resampled_metrics(videos, n_resamples, seed):
-    """Metric to (n_resamples,) values: as many videos as have a known frame are drawn with replacement, by name."""
+    """Return (n_resamples,) values by metric; videos with a known frame are drawn with replacement, sorted by name."""
     videos = sorted((video for video in videos if len(pooled([video])[0])), key=lambda video: video.name)
     generator = np.random.default_rng(seed)
     rows = [

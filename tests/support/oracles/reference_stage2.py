@@ -1,6 +1,6 @@
 """Slow oracles of stage 2 from features to a selection, and of the convention "headhunt-code", one head at a time.
 
-The metrics of the paper are those of `reference`; scikit-learn, exact fractions and loops do the rest.
+The papers' metrics are those of `reference`; scikit-learn, exact fractions and loops give the others.
 """
 
 import itertools
@@ -23,19 +23,19 @@ LAYER_METRICS = ("gaussian_kl", "discriminant_ratio", "binned_entropy")
 
 
 def classes(samples, labels):
-    """The anomalous and the normal samples, float64."""
+    """Return the anomalous and the normal samples, float64."""
     samples, labels = np.asarray(samples, dtype=np.float64), np.asarray(labels).astype(int)
     return samples[labels == 1], samples[labels == 0]
 
 
 def scatter(head, labels):
-    """Within-class scatter of one head (n, d) plus 1e-6 I."""
+    """Return the within-class scatter of one head (n, d) plus 1e-6 I."""
     parts = [(len(part) - 1) * np.atleast_2d(np.cov(part, rowvar=False)) for part in classes(head, labels)]
     return sum(parts) + 1e-6 * np.eye(head.shape[1])
 
 
 def code_lda(head, labels):
-    """Fisher's ratio along the direction that the pseudo-inverse of the scatter gives."""
+    """Return Fisher's ratio along the direction that the pseudo-inverse of the scatter gives."""
     anomalous, normal = classes(head, labels)
     within, difference = scatter(head, labels), anomalous.mean(axis=0) - normal.mean(axis=0)
     direction = np.linalg.pinv(within) @ difference
@@ -44,7 +44,7 @@ def code_lda(head, labels):
 
 
 def exact_code_lda(head, labels):
-    """The same ratio by exact fractions: D' Sw^-1 D, by elimination. Not for a denominator below 1e-9."""
+    """Return the same ratio by exact fractions: D' Sw^-1 D, by elimination; not for a denominator below 1e-9."""
     parts = [[[Fraction(x) for x in row] for row in part.tolist()] for part in classes(head, labels)]
     means = [[sum(axis) / len(part) for axis in zip(*part, strict=True)] for part in parts]
     difference = [a - n for a, n in zip(*means, strict=True)]
@@ -64,9 +64,10 @@ def exact_code_lda(head, labels):
 
 
 def code_kl(head, labels):
-    """Mean of both divergences of the classes' Ledoit-Wolf Gaussians, each covariance plus 1e-10 I, at most 1e6.
+    """Return the mean of both divergences of the classes' Ledoit-Wolf Gaussians, each plus 1e-10 I, at most 1e6.
 
-    The code has float32: of two samples the intensity of shrinking is its rounding, so there it is float32 here, too.
+    The public code computes in float32. With two samples, the intensity of shrinking is its rounding noise, so in that
+    case this function computes in float32 too.
     """
     parts = classes(head, labels)
     if min(map(len, parts)) == 2:
@@ -85,13 +86,13 @@ def code_kl(head, labels):
     anomalous, normal = gaussians
     try:
         mean = (divergence(anomalous, normal) + divergence(normal, anomalous)) / 2
-    except np.linalg.LinAlgError:  # 1e-10 is lost beside large variances: no inverse, which counts as 0
+    except np.linalg.LinAlgError:  # beside large variances 1e-10 is lost and there is no inverse, which counts as 0
         return 0.0
     return float(np.clip(mean, 0, 1e6))
 
 
 def code_mmd(head, labels):
-    """Squared discrepancy, the kernel's width from the median of the squared distances that are not 0."""
+    """Return the squared MMD, the kernel's width from the median of the squared distances that are not 0."""
     anomalous, normal = classes(head, labels)
     distances = pdist(np.concatenate([anomalous, normal]), "sqeuclidean")
     distances = distances[distances > 0]
@@ -101,7 +102,7 @@ def code_mmd(head, labels):
 
 
 def code_nmi(head, labels):
-    """Information of scikit-learn's two clusters, anomalous samples first; arithmetic normalisation."""
+    """Return the NMI of scikit-learn's two clusters, anomalous samples first; arithmetic normalisation."""
     anomalous, normal = classes(head, labels)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # equal samples make one cluster
@@ -111,7 +112,7 @@ def code_nmi(head, labels):
 
 
 def head_metrics(head, labels, seed, convention="paper"):
-    """The four metrics of one head (n, d), by name."""
+    """Return the four metrics of one head (n, d), by name."""
     if convention == "headhunt-code":
         values = [metric(head, labels) for metric in (code_lda, code_kl, code_mmd, code_nmi)]
     else:
@@ -123,14 +124,14 @@ def head_metrics(head, labels, seed, convention="paper"):
 
 
 def min_max(values):
-    """Onto [0, 1], exactly; equal values are 0."""
+    """Scale values onto [0, 1], exactly; equal values give 0."""
     values = [Fraction(float(value)) for value in values]
     low, high = min(values), max(values)
     return [(value - low) / (high - low) if high > low else Fraction(0) for value in values]
 
 
 def rhi(features, labels, seed, convention="paper", weight=0.5, top=5, names=HEAD_METRICS):
-    """RHI, eqs. 7 to 9 (HeadHunt-VAD), by prompt: {head: (mean, instability, robust)} and the best heads."""
+    """Return {head: (mean, instability, robust)} by RHI, eqs. 7 to 9 (HeadHunt-VAD), and the best heads."""
     saliency = []
     for of_prompt in features.values():
         heads = list(np.ndindex(of_prompt.shape[:2]))
@@ -146,12 +147,12 @@ def rhi(features, labels, seed, convention="paper", weight=0.5, top=5, names=HEA
 
 
 def layer_metrics(layer, labels):
-    """The three metrics of one layer (n, D), by name."""
+    """Return the three metrics of one layer (n, D), by name."""
     values = reference.gaussian_kl(layer, labels)[0], reference.discriminant_ratio(layer, labels)
     return dict(zip(LAYER_METRICS, (*values, reference.binned_entropy(layer)), strict=True))
 
 
 def null(features, labelings, metrics):
-    """Metric to (labelings, units): `metrics(unit, labels)` from scratch for every labelling of (units, n, d)."""
+    """Return (labelings, units) by metric: `metrics(unit, labels)` from scratch for each labelling and unit (n, d)."""
     rows = [[metrics(unit, labels) for unit in features] for labels in labelings]
     return {name: np.array([[one[name] for one in row] for row in rows]) for name in rows[0][0]}

@@ -1,4 +1,4 @@
-"""Headless Chromium over its DevTools protocol: pages are opened, looked at and used as a reader does.
+"""Headless Chromium over its DevTools protocol, to open pages, look at them and use them as a reader does.
 
 The protocol's messages are JSON with a zero byte behind each, on two pipes that the browser finds as its files 3 and 4.
 """
@@ -21,7 +21,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 """Path of the browser; None where there is none."""
 
 PATIENCE = 120.0
-"""Seconds until a browser that does not answer is given up."""
+"""Seconds after which a browser that does not answer counts as dead."""
 
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
@@ -45,7 +45,7 @@ _FROM_THE_PAGE = ("file:", "data:")
 def running_browser(profile: Path) -> Iterator["Browser"]:
     """Run a browser with an empty profile, and end it with all its processes."""
     inside, outside = os.pipe(), os.pipe()
-    # Numbers above those that the browser gets, so that one is never put over the other.
+    # Descriptors above those that the browser gets, so that no pipe overwrites another.
     for_browser = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (inside[0], outside[1])]
     log = str(profile.with_suffix(".log"))
     process = os.posix_spawn(
@@ -128,7 +128,7 @@ class Tab:
         )
 
     def media(self, kind: str = "", **features: str) -> None:
-        """Show the page as on another medium ("print"), or to a reader of other wishes."""
+        """Show the page as on another medium ("print"), or with other preferences of the reader."""
         wishes = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         self.ask("Emulation.setEmulatedMedia", media=kind, features=wishes)
 
@@ -145,7 +145,7 @@ class Tab:
             assert time.monotonic() < end, f"{expression} did not become true"
 
     def until_told(self, method: str, **parameters: Any) -> None:
-        """Wait for an event of the browser with these parameters."""
+        """Wait for an event of the browser named `method` with these parameters."""
         end = time.monotonic() + PATIENCE
         while not any(
             one["method"] == method and parameters.items() <= one["params"].items() for one in self.browser.told
@@ -183,7 +183,7 @@ class Tab:
 
     @property
     def problems(self) -> list[Any]:
-        """Errors and warnings of the console, of the script, and of the page's policy."""
+        """Errors and warnings of the console, the script, and the page's security policy."""
         found = []
         for event in self._events("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled"):
             entry = event["params"].get("entry", {})
@@ -193,7 +193,7 @@ class Tab:
 
     @property
     def fetched(self) -> list[str]:
-        """Addresses of all that was asked for beside files of this machine and data in the page."""
+        """Addresses of all requests, except for files of this machine and data in the page."""
         urls = [event["params"]["request"]["url"] for event in self._events("Network.requestWillBeSent")]
         return [url for url in urls if not url.startswith(_FROM_THE_PAGE)]
 

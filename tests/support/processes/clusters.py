@@ -1,4 +1,4 @@
-"""A real Dask cluster of separate processes, reached by address, as a user starts one."""
+"""A real Dask cluster of separate processes, started as a user starts one and reached by its address."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ from tests.support.processes.waiting import wait_until
 
 @dataclass(frozen=True)
 class RunningCluster:
-    """`address` of a scheduler, and the processes of its workers."""
+    """A cluster: the `address` of its scheduler, and the processes of scheduler and workers."""
 
     address: str
     scheduler: "subprocess.Popen[bytes]"
@@ -24,7 +24,7 @@ class RunningCluster:
 
 @contextmanager
 def running_cluster(folder: Path, workers: int = 2) -> Iterator[RunningCluster]:
-    """`dask scheduler` and `dask worker --nthreads 1` without nannies: a worker that is killed stays dead.
+    """Run `dask scheduler` and `dask worker --nthreads 1` without nannies: a worker that is killed stays dead.
 
     Workers import the modules of the tests; their BLAS may use two threads.
     """

@@ -1,8 +1,8 @@
 """Start Python programs from a process that has imported torch and transformers already.
 
-A new process needs seconds of the processor for these imports. In the short profile a server, one for all tests of this
-process, forks itself for each program: the test process cannot, since others' threads run in it. In the long profile
-every program is a new process.
+These imports take a new process seconds of processor time. So in the short profile, one server for all tests of this
+process forks itself for each program; the test process cannot fork, because threads of libraries run in it. In the long
+profile every program is a new process.
 """
 
 import os
@@ -25,7 +25,7 @@ _SERVER.set_forkserver_preload(
 
 
 class Forked:
-    """A program in a fork of the server, with what is used of a `subprocess.Popen`.
+    """A program in a fork of the server, with those methods of `subprocess.Popen` that the tests use.
 
     `stdout` may be `subprocess.PIPE`.
     """
@@ -63,7 +63,7 @@ class Forked:
 
 
 class _Program:
-    """Runs a program in a fork as `python -c` would; its streams go there when it is started."""
+    """Runs a program in a fork as `python -c` would; the fork inherits its streams when it is started."""
 
     def __init__(self, program: str, arguments: list[str], stdout: int, stderr: int) -> None:
         self.program, self.arguments, self.streams = program, arguments, (stdout, stderr)
@@ -105,7 +105,7 @@ class _Program:
 def start(
     program: str, arguments: Sequence[str], stdout: IO[Any] | int, stderr: IO[Any] | int
 ) -> "Forked | subprocess.Popen[str]":
-    """Start `python -c program arguments`; in the short profile a fork of the server runs it."""
+    """Start `python -c program arguments`; in the short profile, run it in a fork of the server."""
     if LONG:
         command = [sys.executable, "-c", program, *arguments]
         return subprocess.Popen(

@@ -19,7 +19,7 @@ PAGE = 7
 
 @dataclass
 class HubRepository:
-    """Files of one revision, `main`, and the commits that made them."""
+    """Files of the only revision, `main`, and the commits that made them."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     commits: list[tuple[str, list[str]]] = field(default_factory=list)
@@ -121,12 +121,12 @@ class _Hub(_Handler):
 
 
 def _blob(content: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()  # Git's name of a file
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()  # Git's object id of a file
 
 
 @contextlib.contextmanager
 def hub_at_hand(faults: Faults, knows_ranges: bool = True) -> Iterator[HubRepository]:
-    """Make a hub with the empty repository `team/features`, which this process reaches by its environment."""
+    """Run a hub with the empty repository `team/features`, set as the hub in this process's environment."""
     import huggingface_hub.constants
 
     repository = HubRepository()

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own: a new cluster in a temporary folder, on a free port of this machine."""
+"""A PostgreSQL server for one test: a new cluster in a temporary folder, on a free port of this machine."""
 
 import contextlib
 import os
@@ -17,13 +17,13 @@ import pytest
 from tests.support.processes.waiting import wait_until
 
 OWNER = "postgres"
-"""Account that runs the server where the tests run as root, which PostgreSQL refuses."""
+"""Account that runs the server where the tests run as root, because PostgreSQL refuses root."""
 
 _ROLE, _PASSWORD = "prefect", "only-on-this-machine"
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """Return a port on which nothing listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -31,7 +31,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def postgres_server() -> Iterator[str]:
-    """The address of an empty database, as `ROLE:PASSWORD@HOST:PORT/DATABASE`; a test without a server is skipped."""
+    """Yield the address of an empty database, `ROLE:PASSWORD@HOST:PORT/DATABASE`; without a server, skip the test."""
     if not (shutil.which("initdb") and shutil.which("postgres")):
         pytest.skip("PostgreSQL (initdb, postgres) is not installed")
     folder = Path(tempfile.mkdtemp(prefix="vadprobe-postgres-"))  # pytest's folders are closed to other accounts

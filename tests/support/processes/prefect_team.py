@@ -21,7 +21,7 @@ from prefect.client.schemas.objects import FlowRun
 from tests.support.paths import ROOT
 
 PATIENCE = 900.0
-"""Seconds that no busy machine needs for a run of a test."""
+"""Seconds that a run of a test never needs, even on a busy machine."""
 
 Process = subprocess.Popen[bytes]
 
@@ -100,7 +100,7 @@ class Team:
         process.wait()
 
     def create(self, deployment: str, parameters: dict[str, Any]) -> UUID:
-        """Create a run of one of our deployments."""
+        """Create a run of one of the project's deployments."""
         with self.client() as client:
             made = client.read_deployment_by_name(f"{deployment}/{deployment}")
             return client.create_flow_run_from_deployment(made.id, parameters=parameters).id
@@ -111,7 +111,7 @@ class Team:
             return client.read_flow_run(run)
 
     def runs_of(self, deployment: str) -> list[FlowRun]:
-        """Return all runs of one of our deployments, in the order of their creation."""
+        """Return all runs of one of the project's deployments, in the order of their creation."""
         with self.client() as client:
             made = client.read_deployment_by_name(f"{deployment}/{deployment}")
             chosen = FlowRunFilter.model_validate({"deployment_id": {"any_": [made.id]}})
@@ -121,7 +121,7 @@ class Team:
         """Wait until a run has one of some states.
 
         Raises:
-            AssertionError: if it does not get there, with the state that it is in.
+            AssertionError: if the run reaches none of them; the error has its state.
         """
         found: list[FlowRun] = []
 
@@ -160,7 +160,7 @@ def _prefect(*words: str) -> list[str]:
 
 
 def children_of(process: int) -> list[int]:
-    """Return the processes that a process has started, and those that these have."""
+    """Return the child processes of a process, at any depth."""
     found: list[int] = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -188,10 +188,10 @@ def team_of(folder: Path, **variables: str) -> Iterator[Team]:
 
 
 def eventually(condition: Callable[[], Any], never: str) -> None:
-    """Wait for what a server or a file system says, asked twice a second.
+    """Wait until a condition of a server or a file system holds, checked twice a second.
 
     Raises:
-        AssertionError: with the sentence `never`, if that does not come.
+        AssertionError: with the sentence `never`, if it does not hold in time.
     """
     end = time.monotonic() + PATIENCE
     while not condition():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def state_of(process: int) -> str:
-    """Letter of a process's state: "T" is suspended; "Z" is dead and waits to be collected, as good as gone."""
+    """Return the letter of a process's state: "T" is suspended; "Z" is dead and waits to be collected."""
     try:
         letter = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""An S3 server and a web server in this process, whose answers can be made to fail, and which count requests."""
+"""An S3 server and a web server in this process, which count requests, and whose answers can be made to fail."""
 
 import contextlib
 import http.client
@@ -21,11 +21,12 @@ BUCKET = "features"
 
 @dataclass
 class Faults:
-    """Faults of a server: `rule` is asked for every request (method, path, number of the same) and names a fault.
+    """Faults of a server.
 
-    Known faults: `"503"`, `"cut"` (the connection ends in the middle of the body), `"short"` (the body ends early
-    and says so), `"slow"` (a tenth of a second), `"lost"` (no such object), `"forbidden"`. None lets the request
-    pass.
+    `rule` is called for every request with its method, its path and its number among equal requests, from 1. It names a
+    fault, or returns None for a normal answer. Faults are `"503"`, `"cut"` (the connection ends in the middle of the
+    body), `"short"` (the body is short, and its length says so), `"slow"` (a tenth of a second late), `"lost"` (no such
+    object) and `"forbidden"`.
     """
 
     rule: Callable[[str, str, int], str | None] = lambda method, path, number: None
@@ -45,7 +46,7 @@ class Faults:
             return found
 
     def reset(self) -> None:
-        """No faults, and no requests counted."""
+        """Remove all faults, and forget the counted requests."""
         with self._lock:
             self.rule = lambda method, path, number: None
             self.requests, self.n_faults, self.n_bytes = [], 0, 0
@@ -57,13 +58,13 @@ class Faults:
             self.n_bytes += n_bytes
 
     def count(self, word: str, method: str = "GET") -> int:
-        """Requests whose path holds a word."""
+        """Count the requests whose path holds a word."""
         return sum(one == method and word in path for one, path, _ in self.requests)
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # else every answer waits for the acknowledgement of its head
+    disable_nagle_algorithm = True  # otherwise every answer waits for the acknowledgement of its head
     faults: Faults
 
     def log_message(self, *arguments: object) -> None:
@@ -127,7 +128,7 @@ class _Proxy(_Handler):
 
 
 class _Files(_Handler):
-    """A folder as a plain web server shows it, with ranges unless it knows none, without listings."""
+    """A plain web server of a folder, without listings, and with ranges if `knows_ranges`."""
 
     folder: Path
     knows_ranges: bool
@@ -172,7 +173,7 @@ def _serving(handler: type[_Handler]) -> Iterator[int]:
 
 @contextlib.contextmanager
 def web_server(folder: Path, faults: Faults, knows_ranges: bool = True) -> Iterator[str]:
-    """The URL of a folder."""
+    """Serve a folder, and yield its URL."""
     parts = {"folder": folder, "faults": faults, "knows_ranges": knows_ranges}
     with _serving(type("Files", (_Files,), parts)) as port:
         yield f"http://127.0.0.1:{port}"
@@ -180,7 +181,7 @@ def web_server(folder: Path, faults: Faults, knows_ranges: bool = True) -> Itera
 
 @contextlib.contextmanager
 def bucket_at_hand(faults: Faults, secret: str = "testing") -> Iterator[str]:
-    """The URL of an empty bucket that this process and those it starts reach by credentials in the environment."""
+    """Yield the URL of an empty bucket, with credentials in the environment of this process and its children."""
     names = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": "us-east-1"}
     with s3_server(faults) as endpoint, pytest.MonkeyPatch.context() as patch:
         for name, value in {**names, "AWS_ENDPOINT_URL": endpoint}.items():
@@ -192,13 +193,13 @@ def bucket_at_hand(faults: Faults, secret: str = "testing") -> Iterator[str]:
 
 @contextlib.contextmanager
 def s3_server(faults: Faults) -> Iterator[str]:
-    """The endpoint of an S3 server with an empty bucket `BUCKET`."""
+    """Run an S3 server with an empty bucket `BUCKET`, and yield its endpoint."""
     import boto3
     from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    # moto's own server serves all of AWS, and looks at every request which service it is for: a third of its time.
+    # moto's own server serves all of AWS; a third of its time goes to finding the service of each request.
     application = create_backend_app("s3")
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

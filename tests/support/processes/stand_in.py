@@ -10,7 +10,7 @@ import pytest
 
 
 def write_stand_in(folder: Path, body: str) -> str:
-    """Write a Python program that takes the place of `sys.executable`; its last argument is a decoder's socket."""
+    """Write a Python program to replace `sys.executable`; its last argument is the descriptor of a decoder's socket."""
     script = folder / "stand_in"
     script.write_text(f"#!{sys.executable}\n{body}\n")
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
@@ -18,10 +18,10 @@ def write_stand_in(folder: Path, body: str) -> str:
 
 
 def decoder_without_rights(folder: Path) -> str:
-    """Write a program that takes the place of `sys.executable` for decoders, which may read what everybody may.
+    """Write a program to replace `sys.executable` for decoders, which may then read only what everybody may read.
 
-    Root may read every file: its decoder gives up its rights once it has loaded everything. Where root is mapped to a
-    user who can become nobody else, as in some containers, the test is skipped.
+    Root may read every file, so the decoder gives up root's rights once it has loaded its libraries. Where root cannot
+    become another user, as in some containers, the test is skipped.
     """
     become_nobody = "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534)"
     if os.geteuid():

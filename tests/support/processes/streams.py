@@ -14,8 +14,8 @@ from typing import IO
 class Answer:
     """One answer to a request for a stream.
 
-    `content` is sent, then the connection is closed. `length` is declared, None declares none. `status` other than
-    200 sends nothing. `holds` is waited for before the connection is closed.
+    `content` is sent, then the connection is closed, after `holds` is set if it is given. `length` is the declared
+    length, None for none. With a `status` other than 200 no content is sent.
     """
 
     content: bytes = b""
@@ -26,7 +26,7 @@ class Answer:
 
 @dataclass
 class HttpStream:
-    """`url` of a stream; `requests` are the paths and headers asked for."""
+    """A served stream: its `url`, and the paths and headers of the `requests` so far."""
 
     url: str
     requests: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class HttpStream:
 
 @contextlib.contextmanager
 def http_stream(answer: Callable[[int], Answer]) -> Iterator[HttpStream]:
-    """Serve a stream; `answer` is asked with the number of the request, from 0."""
+    """Serve a stream; `answer` is called with the number of the request, from 0."""
     stream = HttpStream("")
 
     class Handler(BaseHTTPRequestHandler):
@@ -74,10 +74,10 @@ PACKETS_AT_ONCE = 7 * 188
 
 @contextlib.contextmanager
 def rtsp_stream(content: Callable[[int], bytes]) -> Iterator[str]:
-    """Serve a transport stream by RTSP over TCP and close the connection behind it; yields the URL.
+    """Serve a transport stream by RTSP over TCP, close the connection behind it, and yield the URL.
 
-    `content` is asked with the number of the connection that plays, from 0. This is as much of RFC 2326 as FFmpeg asks
-    for: OPTIONS, DESCRIBE, SETUP (interleaved), PLAY.
+    `content` is called with the number of the connection that plays, from 0. Only those parts of RFC 2326 are here that
+    FFmpeg uses: OPTIONS, DESCRIBE, SETUP (interleaved), PLAY.
     """
     server = socket.create_server(("127.0.0.1", 0))
     played = [0]

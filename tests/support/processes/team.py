@@ -27,14 +27,14 @@ sys.meta_path.insert(0, Absent())
 
 
 class TeamOfMachines(Team):
-    """A team each of whose machines is a folder, with the job and the labels."""
+    """A team of machines, each of which is a folder with the job and the labels."""
 
     def machine(self, name: str, pool: str, folder: Path, with_torch: bool = True) -> None:
         """Start the worker of a machine; its runs find their jobs in the folder."""
         self.start_worker(name, pool, VADPROBE_JOBS=str(folder), **self.imports(with_torch))
 
     def imports(self, with_torch: bool) -> dict[str, str]:
-        """The variables with which a process can import torch, or cannot."""
+        """Return the variables with which a process can, or cannot, import torch."""
         if with_torch:
             return {}
         hook = self.folder / "without-torch"
@@ -43,15 +43,15 @@ class TeamOfMachines(Team):
         return {"PYTHONPATH": f"{hook}{os.pathsep}{self.environment()['PYTHONPATH']}"}
 
     def prefect(self, *words: str) -> str:
-        """Run a command of Prefect; give what it printed."""
+        """Run a command of Prefect; return its output."""
         return self._said("prefect", *words, folder=self.folder)
 
     def vadprobe(self, *words: object, folder: Path, with_torch: bool = False) -> str:
-        """Run a command in the folder of a machine; give what it printed."""
+        """Run a command in the folder of a machine; return its output."""
         return self._said("vadprobe.flows.command_line", *words, folder=folder, with_torch=with_torch)
 
     def worker_of(self, run: UUID) -> str:
-        """Name of the worker that computes a run, once it does."""
+        """Wait until a worker computes a run; return the worker's name."""
         found: list[str] = []
 
         def is_known() -> bool:
@@ -63,7 +63,7 @@ class TeamOfMachines(Team):
         return found[0]
 
     def ended(self, run: UUID, state: str = "Completed") -> str:
-        """Wait until a run has ended so; give its log, whose last line arrives later than the state."""
+        """Wait until a run has ended in `state`; return its log, whose last line arrives later than the state."""
         self.wait_for(run, state)
 
         def is_whole() -> bool:
@@ -74,7 +74,7 @@ class TeamOfMachines(Team):
         return "\n".join(line.message for line in self._lines(run))
 
     def states(self, run: UUID) -> list[str]:
-        """Names of the states that a run has been in."""
+        """Return the names of the states that a run has been in."""
         with self.client() as client:
             found = client.read_flow_run_states(run)
         return [str(state.name) for state in sorted(found, key=lambda state: state.timestamp)]
@@ -95,7 +95,7 @@ class TeamOfMachines(Team):
 
 @contextmanager
 def team_on_postgres(folder: Path) -> Iterator[TeamOfMachines]:
-    """A server on PostgreSQL; at the end it and all workers are stopped."""
+    """Run a team with a server on PostgreSQL; at the end, stop it and all workers."""
     with postgres_server() as database:
         variables = {
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{database}",

@@ -1,17 +1,17 @@
-"""Waiting for what another process or thread does."""
+"""Waiting for an action of another process or thread."""
 
 import time
 from collections.abc import Callable
 
 PATIENCE = 300.0
-"""Seconds that no busy machine needs: what takes longer will never happen."""
+"""Seconds that no condition needs, even on a busy machine; one that takes longer will never hold."""
 
 
 def wait_until(condition: Callable[[], bool], never: str = "the condition never held") -> None:
     """Wait until a condition holds.
 
     Raises:
-        AssertionError: with the sentence `never`, if it does not.
+        AssertionError: with the sentence `never`, if it does not hold in time.
     """
     end = time.monotonic() + PATIENCE
     while not condition():

@@ -11,13 +11,13 @@ SIGMAS = st.sampled_from([0.0, 0.1, 0.4, 1.0, 1.5, 3.0, 7.3])
 
 
 def joined(videos):
-    """Scores and video codes of a list of videos; codes do not rise with position."""
+    """Return scores and video codes of a list of videos; codes do not rise with position."""
     groups = np.concatenate([np.full(len(video), 97 - 5 * code) for code, video in enumerate(videos)])
     return np.concatenate(videos), groups
 
 
 def random_case(generator):
-    """(clips, sigmas, thresholds): videos with tied scores, and thresholds that hit scores exactly."""
+    """Return (clips, sigmas, thresholds): videos with tied scores, and thresholds that equal some scores."""
     lengths = generator.integers(1, 6, size=generator.integers(1, 4))
     groups = np.repeat(generator.permutation(len(lengths)), lengths)
     n = len(groups)
@@ -32,7 +32,7 @@ def random_case(generator):
 
 
 def folded_case(seed, n_videos=7):
-    """(clips, sigmas, thresholds, folds): a few clips in three folds, whose codes have gaps; all with both classes."""
+    """Return (clips, sigmas, thresholds, folds): a few clips, each with both classes; three folds, codes with gaps."""
     generator = np.random.default_rng(seed)
     groups = np.repeat(generator.permutation(n_videos), generator.integers(2, 6, size=n_videos))
     n = len(groups)

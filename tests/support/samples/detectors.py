@@ -1,4 +1,4 @@
-"""A detector of two heads, fitted on nothing, for the features of a job."""
+"""A detector of two heads for the features of a job, made without any fit."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from vadprobe.store.reading.feature_store import FeatureStore
 
 
 def write_detector(job: Path, path: Path) -> Path:
-    """Write a detector of two heads of the first block, whose threshold is the median of the extracted segments."""
+    """Write a detector of two heads of the first block; its threshold is the median score of the segments."""
     loaded = load_job(job)
     store = FeatureStore.open(loaded.stores[0])
     selection = Selection("head", "chosen", ((0, 1), (0, 0)))

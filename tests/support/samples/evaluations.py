@@ -1,4 +1,4 @@
-"""Made videos measured at once."""
+"""Evaluation of made-up videos in one call."""
 
 from dataclasses import asdict
 
@@ -18,7 +18,7 @@ def evaluate(videos, threshold=0.5, bootstrap=NO_INTERVALS):
 
 
 def one_piece(name, label, intervals, *segments):
-    """A video of segments (frames, score)."""
+    """Return a video of segments (frames, score)."""
     stops = np.cumsum([length for length, _ in segments]).tolist()
     pieces = zip([0, *stops], stops, [score for _, score in segments], strict=False)
     return MadeVideo(name, label, None, tuple(intervals), tuple(pieces))

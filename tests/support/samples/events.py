@@ -1,4 +1,4 @@
-"""Random events and their truth, as rows (video, start, stop), and the runs of marked frames."""
+"""Random events and true events, as rows (video, start, stop), and runs of marked frames."""
 
 import math
 
@@ -13,13 +13,13 @@ intervals = st.tuples(st.integers(0, 3), st.integers(0, 30), st.integers(1, 12))
     lambda i: (i[0], i[1], i[1] + i[2])
 )
 truths = st.lists(intervals, max_size=7)
-# Few confidences, so that ties are frequent; the events may overlap, which detected ones never do.
+# Few values of confidence, so that ties are frequent; these events may overlap, which detected events never do.
 predictions = st.lists(st.tuples(intervals, st.sampled_from([-1.0, 0.25, 0.5, 0.7])), max_size=9)
 clips = st.lists(st.tuples(intervals, st.sampled_from([0.1, 0.5, 0.6, 0.7, 0.9, math.nan])), max_size=14)
 
 
 def columns(rows):
-    """(n, 3) integers as groups, starts, stops."""
+    """Return rows of three integers, (n, 3), as groups, starts, stops."""
     return tuple(np.array(rows, dtype=np.int64).reshape(len(rows), 3).T)
 
 
@@ -35,7 +35,7 @@ def rows_of(events):
 
 
 def oracle_runs(rows):
-    """Frames marked one by one, then read as runs, per video."""
+    """Return the runs of frames by video: frames are marked one by one, then read."""
     runs = []
     for group in sorted({row[0] for row in rows}):
         frames = {frame for video, start, stop in rows if video == group for frame in range(start, stop)}

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 
 def samples(seed, heads=(2, 3), n=12, d=5, dtype=np.float64, least=3):
-    """Heads of correlated dimensions, separated more or less; (features, labels)."""
+    """Return (features, labels): heads of correlated dimensions, separated more or less."""
     generator = np.random.default_rng(seed)
     labels = np.zeros(n, dtype=int)
     labels[generator.permutation(n)[: generator.integers(least, n - least + 1)]] = 1
@@ -16,21 +16,21 @@ def samples(seed, heads=(2, 3), n=12, d=5, dtype=np.float64, least=3):
 
 
 def each(function, features, *arguments):
-    """The oracle applied to one head at a time."""
+    """Apply an oracle to one head at a time."""
     return np.array([function(features[index], *arguments) for index in np.ndindex(features.shape[:-2])]).reshape(
         features.shape[:-2]
     )
 
 
 def layer_values(seed, layers):
-    """Metrics of layers of any magnitude, by name."""
+    """Return metrics of layers of any magnitude, by name."""
     generator = np.random.default_rng(seed)
     names = ("gaussian_kl", "discriminant_ratio", "binned_entropy")
     return {name: generator.normal(size=layers) * 10.0 ** generator.integers(-6, 6) for name in names}
 
 
 def head_values(seed, prompts=3, blocks=4, heads=5):
-    """Metrics of heads of any magnitude, by prompt and name."""
+    """Return metrics of heads of any magnitude, by prompt and name."""
     generator = np.random.default_rng(seed)
     names = ("lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information")
     return {

@@ -1,6 +1,6 @@
-"""A corpus of broken and odd videos: how each is made, and which frames must come back.
+"""A corpus of broken and unusual videos: how each is made, and which frames must come back.
 
-Everything is encoded here, and broken afterwards byte by byte.
+All videos are encoded here, and broken afterwards byte by byte.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.support.videos.drawn import add_stream, cut, output, packets_of, pict
 
 
 def damage(path: Path, positions: range, first: int, fill: Callable[[int], bytes]) -> Path:
-    """Replace the bytes of packets from their byte `first` on."""
+    """Replace the bytes of the packets at `positions`, each from its byte `first` on; return the path."""
     content = bytearray(path.read_bytes())
     for start, size in (packets_of(path)[position] for position in positions):
         content[start + first : start + size] = fill(size - first)
@@ -40,7 +40,7 @@ def _mkv_cut(path: Path) -> None:
 
 
 def _hole(path: Path, first: int, last: int, **settings: Any) -> None:
-    """Erase packets with their headers, so that they vanish; no frame after them may take their numbers."""
+    """Erase packets with their headers, so that they vanish; frames after them must keep their own numbers."""
     write(path, **settings)
     places = packets_of(path)
     content = bytearray(path.read_bytes())
@@ -50,11 +50,11 @@ def _hole(path: Path, first: int, last: int, **settings: Any) -> None:
 
 
 CLUSTERS = {"cluster_time_limit": "500"}
-"""Matroska is taken up again at the next cluster after a hole; by default one holds five seconds."""
+"""Short clusters: after a hole, reading of Matroska resumes at the next cluster, by default of five seconds."""
 
 
 def _cut_with_sound(path: Path) -> None:
-    """Cut an avi with sound: only if the sound between the pictures is known, a cut is told from a hole."""
+    """Cut an avi with sound, in which a cut differs from a hole only by the sound between the pictures."""
     with output(path) as file:
         pictures, sound = add_stream(file, 64, 96, {}, codec="mpeg4"), file.add_stream("mp2", rate=44100)
         for number in range(60):
@@ -116,9 +116,15 @@ def _cut_index(path: Path) -> None:
 class Case:
     """One file of the corpus.
 
-    `kept` are the frames that must come back, each showing its own number or `shows(index)`, of `n_frames` the
-    video has. No frames mean that the file cannot be opened, for a reason that matches `reason`; it also explains
-    frames that are not kept. `reader` is the library that must end up reading the file, if that is certain.
+    Attributes:
+        name: name of the case.
+        make: writes the file.
+        n_frames: number of frames that the video has; 0 if the file cannot be opened.
+        kept: frames that must come back.
+        reason: pattern of the reason why the file cannot be opened, or why other frames are lost.
+        reader: library that must read the file in the end; None if that is not certain.
+        size: height and width of the pictures.
+        shows: number that frame `index` shows; by default its own.
     """
 
     name: str
@@ -220,7 +226,7 @@ CASES = (
 
 
 class Corpus:
-    """The files of the corpus, each made once, when it is first asked for. Nothing may change them."""
+    """The files of the corpus, each made at its first use. Tests must not change them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""Videos whose frames show their numbers, so that a test can say which of them came back."""
+"""Videos whose frames show their numbers, so that a test knows which frames came back."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -54,7 +54,7 @@ def add_stream(
     """Add a stream of video to a file, with a key frame every 12."""
     stream = file.add_stream(codec, rate=rate)
     stream.height, stream.width, stream.pix_fmt = height, width, pixels
-    # One thread, so that the packets to be broken are the same however many cores there are.
+    # One thread, so that the packets, some of which are broken later, do not depend on the number of cores.
     stream.options = {"g": "12", "crf": "18", "threads": "1", **options}
     return stream
 
@@ -79,18 +79,18 @@ def write(
 
     Args:
         path: the file to write.
-        n_frames: how many frames are encoded.
-        height: of the stored pictures, in pixels.
-        width: of the stored pictures, in pixels.
+        n_frames: number of frames that are encoded.
+        height: height of the stored pictures, in pixels.
+        width: width of the stored pictures, in pixels.
         codec: name of the encoder.
         rate: frames per second.
-        options: for the encoder.
+        options: options of the encoder.
         pixels: the pixel format.
         container: options of the container.
-        form: the container, where the file's ending does not say it.
-        times: time stamp of a frame in ticks of 1/1000 s; every 40 without it.
-        keep: which packets are written, by their place in the file.
-        turn: quarter turns counter-clockwise that a player is to make; pictures are stored turned back.
+        form: name of the container, where the file's suffix does not name it.
+        times: function from the number of a frame to its time stamp in ticks of 1/1000 s; by default every 40.
+        keep: function that returns True for the packets to write, by their place in the file.
+        turn: quarter turns counter-clockwise that a player must make; pictures are stored turned back.
     """
     with output(path, options=dict(container or {}), format=form) as file:
         stream = add_stream(file, height, width, options or {}, pixels, codec, rate)

@@ -34,14 +34,14 @@ def part(
     """Encode frames that show these numbers and return the file's bytes.
 
     Args:
-        path: a file to write and remove; its ending names the container.
-        numbers: what the frames show.
-        shift: frames by which the clock is ahead.
-        stamps: time of a frame in frames, by its place.
-        height: of the pictures, in pixels.
-        width: of the pictures, in pixels.
+        path: a file to write and remove; its suffix names the container.
+        numbers: the numbers that the frames show.
+        shift: number of frames by which the clock is ahead.
+        stamps: function from the place of a frame to its time, in frames.
+        height: height of the pictures, in pixels.
+        width: width of the pictures, in pixels.
         codec: name of the encoder.
-        options: for the encoder.
+        options: options of the encoder.
         container: options of the container.
     """
     with output(path, options=dict(container or {})) as file:
@@ -81,7 +81,7 @@ def without_frames(content: bytes, dropped: range) -> bytes:
 
 
 def plain_numbers(path: Path) -> list[int]:
-    """Return the numbers that FFmpeg's demuxer and decoder show, in the order of the file: what the tests go by."""
+    """Return the numbers shown by the frames that FFmpeg decodes, in the order of the file: the tests' reference."""
     with av.open(str(path)) as file:
         return [number_of(frame.to_ndarray(format="rgb24")) for frame in file.decode(video=0)]
 
@@ -91,10 +91,10 @@ class Joined:
     """A video of several parts.
 
     Attributes:
-        name: of its file.
-        parts: the bytes of its parts, made with the help of a file that may be written.
-        note: what the note on it must say; "" where there is none.
-        lost: frames that depend on others which are not in the file.
+        name: name of its file.
+        parts: function that returns the bytes of its parts; its argument is the path of a file that it may write.
+        note: text that the note on it must contain; "" where there is no note.
+        lost: frames that depend on frames which are not in the file.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Joined:
 
 
 def two(first: int = 30, second: int = 24, shift: int = 0, **settings: Any) -> Callable[[Path], Sequence[bytes]]:
-    """Return how two parts are made of which the second is `shift` frames ahead."""
+    """Return a maker of two parts, of which the second is `shift` frames ahead."""
 
     def make(path: Path) -> Sequence[bytes]:
         numbers = range(first, first + second)
@@ -121,13 +121,13 @@ def two(first: int = 30, second: int = 24, shift: int = 0, **settings: Any) -> C
 
 
 def _fragments(path: Path) -> Sequence[bytes]:
-    """The second part without the header of its file."""
+    """Return two parts, the second without the header of its file."""
     first, second = two(36, 24, container=FRAGMENTS)(path)
     return first, second[second.index(b"moof") - 4 :]
 
 
 def _in_a_group(shift: int, options: Mapping[str, str] | None = None) -> Callable[[Path], Sequence[bytes]]:
-    """The second part begins in the middle of a group of pictures."""
+    """Return a maker of two parts, of which the second begins in the middle of a group of pictures."""
 
     def make(path: Path) -> Sequence[bytes]:
         later = part(path, range(30, 60), shift=shift, options=options)

@@ -1,4 +1,4 @@
-"""Videos that are to be shown turned or mirrored: by the track header of an mp4, or by a message within the frames."""
+"""Videos that must be shown turned or mirrored: by the track header of an mp4, or by a message within the frames."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from tests.support.videos.drawn import add_stream, output
 
 Flat = tuple[int, int, int, int]
-"""Right to right, right to down, down to right, down to down: the four entries of a display matrix."""
+"""The upper left 2 x 2 part of a display matrix, row by row, as `Matrix` of the reader."""
 
 HEIGHT, WIDTH = 64, 96
 EIGHT: Mapping[str, tuple[Flat, tuple[bool, bool, int]]] = {
@@ -62,7 +62,7 @@ def in_track_header(path: Path, matrix: Flat) -> None:
 def message(codec: str, left_right: bool, up_down: bool, degrees: int) -> bytes:
     """Return the display orientation message of H.264 (D.1.27) or HEVC (D.2.17) as a unit of a byte stream."""
     bits = f"0{left_right:b}{up_down:b}{degrees * (1 << 16) // 360:016b}"
-    bits += "0100" if codec == "libx264" else "1"  # it holds until the next; no extension
+    bits += "0100" if codec == "libx264" else "1"  # the message holds until the next one; no extension
     bits += "1"
     content = int(bits.ljust(24, "0"), 2).to_bytes(3, "big")
     head = b"\x06" if codec == "libx264" else b"\x4e\x01"
@@ -70,7 +70,7 @@ def message(codec: str, left_right: bool, up_down: bool, degrees: int) -> bytes:
 
 
 def write_oriented(path: Path, codec: str, n_frames: int = 30, messages: Mapping[int, bytes] | None = None) -> None:
-    """Write frames with corners; before some packets, by their place in the file, comes a message."""
+    """Write frames of `corners`, with `messages` before the packets at their places in the file."""
     options = {"bf": "0", "x265-params": "log-level=none:keyint=12:bframes=0"} if codec == "libx265" else {"bf": "0"}
     with output(path) as file:
         stream = add_stream(file, HEIGHT, WIDTH, options, codec=codec)

@@ -25,15 +25,15 @@ _VISION: dict[str, Any] = {
 
 
 def captioner(tokenizer: Qwen2Tokenizer) -> TinyModel:
-    """Return the captioner without weights: six layers of eight heads, and a vision tower of two blocks."""
+    """Return the captioner without weights: six blocks of eight heads, and a vision tower of two blocks."""
     return qwen_model(tokenizer, _VISION)
 
 
 def new_model(tiny: TinyModel, seed: int) -> Any:
     """Return the model in float32 with weights drawn from a seed, ready to be trained.
 
-    Its vision tower attends to all windows at once and embeds patches by one product of matrices, which is faster on
-    a CPU than the convolution of the class.
+    The vision tower attends to all windows in one call, and embeds patches by one matrix product, which is faster on
+    a CPU than the class's convolution.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -50,7 +50,7 @@ def new_model(tiny: TinyModel, seed: int) -> Any:
 
 
 def _draw_weights(model: Any) -> None:
-    """Draw every matrix so that a signal keeps its size; what is added to the residual stream is smaller."""
+    """Draw every matrix so that a signal keeps its size; those that write to the residual stream are smaller."""
     layers = model.config.text_config.num_hidden_layers
     for name, weight in model.named_parameters():
         if weight.ndim < 2:

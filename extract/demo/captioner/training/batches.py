@@ -17,7 +17,7 @@ from vadprobe.extract.families.pixels import PixelRecipe
 from vadprobe.extract.families.qwen2_5_vl import Qwen25VL
 
 IGNORED = -100
-"""Target of places that predict nothing."""
+"""Target of a token whose prediction is not part of the loss."""
 
 _PATCH, _TEMPORAL, _MERGE = 14, 2, 2
 _TOKENS_PER_SECOND = 4  # of the time axis of positions, the class's default
@@ -29,11 +29,17 @@ _VIDEO_TOKEN = "<|video_pad|>"
 class Batch:
     """One batch, padded on the right to `length` tokens.
 
-    `patches` and `grid` are the vision tower's inputs. Of the text model are `ids` (clips, length), `positions`
-    (3, clips, length) for time, height and width, and `mask` (clips, 1, length, length) bool, True where a place sees
-    another. `targets` (clips, length) is the token that follows, or `IGNORED`; `first` is True where it is the first
-    of an answer. `video` are the places of the video's tokens, `words` (clips, words) float32 which facts apply,
-    `where` (clips, tokens, words) float32 which of `PLACED_WORDS` apply to each of the video's tokens.
+    Attributes:
+        patches: input of the vision tower.
+        grid: number of patches in time, height and width, (clips, 3).
+        ids: tokens of the text model, (clips, length) int64.
+        positions: positions in time, height and width, (3, clips, length) int64.
+        mask: (clips, 1, length, length) bool, True where the token of a row attends to that of a column.
+        targets: the token that follows, or `IGNORED`, (clips, length) int64.
+        first: True where the target is the first token of an answer, (clips, length) bool.
+        video: span of the video's tokens in a sequence, half-open.
+        words: 1 for each of `FACT_WORDS` that applies to the clip, (clips, words) float32.
+        where: 1 for each of `PLACED_WORDS` that applies to a token of the video, (clips, tokens, words) float32.
     """
 
     patches: Tensor
@@ -111,7 +117,7 @@ class Packer:
     ) -> Batch:
         """Lay out the video once for each clip, and behind it every question with its answer.
 
-        A question sees the video and itself; its positions begin where those of the others do.
+        A question with its answer attends to the video and to itself; the positions of each begin at the same number.
         """
         slices, rows, columns = (int(n) for n in grid[0])
         rows, columns = rows // _MERGE, columns // _MERGE
@@ -142,9 +148,9 @@ class Packer:
         return Batch(patches, grid, ids, positions, mask, targets, first, video, words, where)
 
     def _prefix_positions(self, spans: Tensor, slices: int, rows: int, columns: int) -> Tensor:
-        """Return positions (3, clips, tokens) up to the end of the video: its time runs with the seconds.
+        """Return positions (3, clips, tokens) up to the end of the video; those in time follow the seconds.
 
-        Text goes on behind the larger side of the picture, as in the model's own positions.
+        Text after the video goes on behind the larger side of the picture, as in the model's own positions.
         """
         before, inside = len(self._head), slices * rows * columns
         after = before + max(rows, columns)

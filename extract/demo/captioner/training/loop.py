@@ -18,7 +18,7 @@ from vadprobe.extract.demo.captioner.training.trainer import Trainer
 from vadprobe.store.files.atomic_files import write_bytes
 
 StepReport = Callable[[int, int, Mapping[str, float]], None]
-"""Called with the steps taken, all steps, and the running loss, with held-out losses where they were measured."""
+"""Called with the steps taken, the number of all steps, and the running loss; also held-out losses when measured."""
 
 STATE = "state.pt"
 LOG = "log.jsonl"
@@ -32,15 +32,15 @@ def train(
 ) -> Trainer:
     """Train a captioner, or go on with its training.
 
-    The state is written to `folder` every few steps, and what was measured on held-out clips to `log.jsonl` there.
-    One thread computes in each process.
+    The state is written to `folder` every few steps, and the losses on held-out clips to `log.jsonl` there.
+    Each process computes with one thread.
 
     Args:
         folder: folder of this training alone.
         recipe: what to train.
         clips_folder: folder of drawn clips.
         workers: with more than 1, two processes share each step; the steps are the same.
-        report: receiver of progress.
+        report: called after each step.
 
     Returns:
         The trained captioner.
@@ -57,7 +57,7 @@ def train(
 
 
 def _help(folder: Path, recipe: Recipe, clips_folder: Path) -> None:
-    """Compute the second half of every step, from where the training stands."""
+    """Compute the second half of every remaining step."""
     trainer = Trainer(recipe)
     trainer.load(folder / STATE)
     schedule = Schedule(recipe, training_clips(recipe, clips_folder))
@@ -89,7 +89,7 @@ def _take_steps(trainer: Trainer, folder: Path, clips_folder: Path, halves: rang
 
 
 def training_clips(recipe: Recipe, folder: Path) -> Clips:
-    """Return the clips that are learnt from."""
+    """Return the clips of all shards that are not held out."""
     return Clips(folder, range(recipe.clips.n_held_out, recipe.clips.n_shards))
 
 

@@ -30,7 +30,7 @@ class Muon(torch.optim.Optimizer):
         parameters: matrices.
         lr: learning rate: about the size of a step in each singular direction.
         momentum: part of the mean gradient that is kept.
-        weight_decay: part of a matrix that a step of rate 1 takes away.
+        weight_decay: part of a matrix that a step of learning rate 1 would take away.
     """
 
     def __init__(

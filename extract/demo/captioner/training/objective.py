@@ -1,4 +1,4 @@
-"""Objectives of the captioner: single words from the vision tower, answers from all of it; losses of held-out clips."""
+"""Losses of the captioner: single words read off the vision tower, answers of the whole model; held-out losses."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,16 +12,20 @@ from vadprobe.extract.demo.captioner.facts import FACT_WORDS, PLACED_WORDS
 from vadprobe.extract.demo.captioner.training.batches import IGNORED, Batch
 
 _PLACED = [FACT_WORDS.index(word) for word in PLACED_WORDS]
-_RARE = torch.tensor(4.0)  # weight of tokens where a word applies: most do not
-_LARGEST = 2  # tokens whose mean is a word's score
+_RARE = torch.tensor(4.0)  # weight of the tokens where a word applies, which are few
+_LARGEST = 2  # number of highest tokens whose mean is a word's score
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of a batch. `words` is that of single words, `caption` and `first` cross-entropies per token, or None.
+    """Losses of a batch.
 
-    `caption` counts the first token of an answer as much as the recipe says, `first` is that of first tokens alone.
-    `scores` (clips, words) are the scores of single words.
+    Attributes:
+        words: loss of single words, (); binary cross-entropy.
+        scores: logits of single words, (clips, words).
+        caption: cross-entropy per token of the answers, first tokens weighted as the recipe says, (); None if the
+            text model was not run.
+        first: cross-entropy of the answers' first tokens alone, (); None if the text model was not run.
     """
 
     words: Tensor
@@ -39,7 +43,10 @@ class WordReader(torch.nn.Linear):
         torch.nn.init.constant_(self.bias, -2.0)
 
     def read(self, tokens: Tensor) -> Tensor:
-        """Return scores (clips, words) of video tokens (clips, tokens, width): a word may be seen in few places."""
+        """Return scores (clips, words) from video tokens (clips, tokens, width).
+
+        A score is the mean of the two highest tokens, because a word may show in few places.
+        """
         scores: Tensor = self(tokens)
         return scores.topk(_LARGEST, dim=1).values.mean(1)
 
@@ -54,7 +61,7 @@ def losses_of(
 ) -> Losses:
     """Compute the losses of a batch; without `captions` the text model is not run.
 
-    The loss of single words is that of the whole clip, and `places_weight` times that of every token of the video.
+    The loss of single words is the one of the whole clip plus `places_weight` times the mean one of a video token.
     """
     visual = model.model.visual(batch.patches, grid_thw=batch.grid).pooler_output
     tokens = visual.view(batch.size, batch.video.stop - batch.video.start, -1)
@@ -73,7 +80,10 @@ def losses_of(
 
 
 def last_hidden_states(model: Any, batch: Batch, tokens: Tensor) -> Tensor:
-    """Run the text model with video tokens (clips, tokens, width) in their places; returns (clips, length, width)."""
+    """Return the text model's last hidden states, (clips, length, width).
+
+    The video's tokens (clips, tokens, width) stand in the batch's `video` span.
+    """
     embedded = model.model.get_input_embeddings()(batch.ids)
     embedded = torch.cat([embedded[:, : batch.video.start], tokens, embedded[:, batch.video.stop :]], 1)
     output = model.model.language_model(

@@ -1,4 +1,4 @@
-"""Both optimisers of the captioner: Muon for hidden matrices, AdamW for all else."""
+"""Both optimisers of the captioner: Muon for hidden matrices, AdamW for all other weights."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +29,7 @@ class Optimisers:
         )
 
     def step(self, rate: float) -> None:
-        """Move the weights along their gradients, at a part of the learning rates; forget the gradients."""
+        """Take a step with both learning rates multiplied by `rate`, then delete the gradients."""
         torch.nn.utils.clip_grad_norm_(self.parameters, self._recipe.largest_gradient)
         for optimiser, largest in self._both:
             for group in optimiser.param_groups:
@@ -38,10 +38,10 @@ class Optimisers:
             optimiser.zero_grad(set_to_none=True)
 
     def state(self) -> list[dict[str, Any]]:
-        """Return what a later run needs to go on."""
+        """Return the state that a later run needs to continue."""
         return [optimiser.state_dict() for optimiser, _ in self._both]
 
     def load_state(self, states: Sequence[dict[str, Any]]) -> None:
-        """Take over what `state` returned."""
+        """Load what `state` returned."""
         for (optimiser, _), state in zip(self._both, states, strict=True):
             optimiser.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""A second process for the training: each step's halves side by side, gradients added through gloo."""
+"""A second process for the training: both halves of a step side by side, their gradients added through gloo."""
 
 import signal
 import tempfile
@@ -18,12 +18,12 @@ from vadprobe.store.errors import VadprobeError
 
 _PATIENCE = timedelta(minutes=10)  # one process evaluates while the other waits
 _POLL = 0.05  # seconds
-_GRACE = 5.0  # seconds in which a process that closed its connection ends
+_GRACE = 5.0  # seconds that a process may take to end after it closed its connection
 _FIRST, _SECOND = 0, 1  # ranks
 
 
 class _NoAnswerError(Exception):
-    """Says that the other process of the training has ended, or has not answered within `_PATIENCE`."""
+    """Raised when the other process of the training has ended, or has not answered within `_PATIENCE`."""
 
 
 def add_over_processes(gradients: list[Tensor]) -> None:
@@ -39,7 +39,7 @@ def add_over_processes(gradients: list[Tensor]) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one thread: other numbers of threads add in another order."""
+    """Compute with one thread inside: another number of threads adds in another order, which changes last bits."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -50,12 +50,12 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def second_process(work: Callable[..., Any], *arguments: Any) -> Iterator[None]:
-    """Run `work(*arguments)` in a process beside this one; both can add gradients to each other's.
+    """Run `work(*arguments)` in a process beside this one; both processes can call `add_over_processes`.
 
-    The other process ends with the block, or with an error of either.
+    The other process ends with the block, or with an error in either process.
 
     Raises:
-        VadprobeError: if the other process ends before its time, or one waits too long for the other.
+        VadprobeError: if the other process ends too early, or one process waits too long for the other.
     """
     with tempfile.TemporaryDirectory() as folder:
         meeting = Path(folder) / "meeting"
@@ -91,7 +91,10 @@ def _run(meeting: Path, work: Callable[..., Any], arguments: tuple[Any, ...]) ->
 
 
 def _sign_of_life(meeting: Path) -> Path:
-    """Return the file by which the second process says that it has begun; who waits for it in gloo, waits on."""
+    """Return the file that the second process creates when it begins.
+
+    The first process waits for this file before it joins gloo, which would go on waiting for a process that died.
+    """
     return meeting.with_suffix(".begun")
 
 
@@ -109,7 +112,7 @@ def _join(meeting: Path, rank: int) -> None:
 
 @contextmanager
 def _waiting_for_an_answer() -> Iterator[None]:
-    """Turn gloo's errors, which come when a connection breaks or time is up, into one of their own."""
+    """Turn gloo's errors, raised when a connection breaks or time is up, into `_NoAnswerError`."""
     try:
         yield
     except RuntimeError as error:

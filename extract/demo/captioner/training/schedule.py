@@ -13,7 +13,7 @@ HALVES = 2
 
 
 class Schedule:
-    """Steps of a recipe on given clips. Nothing in it depends on what was computed before, nor on time."""
+    """Steps of a recipe on given clips, a function of both alone, so a continued training takes the same steps."""
 
     def __init__(self, recipe: Recipe, clips: Clips) -> None:
         self._seed, self._training, self._clips = recipe.seed, recipe.training, clips
@@ -23,14 +23,14 @@ class Schedule:
         self._orders: dict[tuple[int, int], np.ndarray] = {}
 
     def rate(self, step: int) -> float:
-        """Return the part of the learning rate in a step: a warm-up, all of it, and a straight fall."""
+        """Return the factor of the learning rates in a step: a linear rise to 1, a plateau, and a linear fall."""
         training = self._training
         warm = min(1.0, (step + 1) / max(training.warm_up_steps, 1))
         down = min(1.0, (training.steps - step) / max(training.falling * training.steps, 1.0))
         return warm * (down + (1 - down) * training.last_rate)
 
     def generator(self, step: int, half: int) -> np.random.Generator:
-        """Return the generator of one half's wordings and changes of pictures."""
+        """Return the random numbers of one half of a step, for its wordings and its changes of pictures."""
         return np.random.default_rng([self._seed, 2, step, half])
 
     def clips(self, step: int, half: int) -> list[TrainingClip]:

@@ -1,4 +1,4 @@
-"""The captioner in training: its weights, its optimisers, its steps, and the file from which it goes on."""
+"""The captioner in training: its weights, its optimisers, its steps, and the file from which training continues."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -19,16 +19,16 @@ from vadprobe.extract.demo.captioner.vocabulary import captioner_tokenizer
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_bytes
 
-Average = Callable[[list[Tensor]], None]
-"""Turns gradients, in place, into their sums over all processes."""
+AddGradients = Callable[[list[Tensor]], None]
+"""Replaces gradients, in place, by their sums over all processes."""
 
 
 class Trainer:
-    """Model, reader of words and optimisers of a recipe, and how many steps they have taken.
+    """Model, reader of words and optimisers of a recipe, and the number of steps taken.
 
     Attributes:
-        step: steps taken.
-        log: what was measured on held-out clips, by step.
+        step: number of steps taken.
+        log: losses on held-out clips, one entry for each evaluation.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -41,13 +41,13 @@ class Trainer:
         self.step = 0
         self.log: list[dict[str, float]] = []
 
-    def take_step(self, schedule: Schedule, halves: range = range(HALVES), add: Average | None = None) -> float:
+    def take_step(self, schedule: Schedule, halves: range = range(HALVES), add: AddGradients | None = None) -> float:
         """Take one step, and return the mean loss over the halves computed here.
 
         Args:
-            schedule: what a step does.
-            halves: which halves to compute here.
-            add: adds the gradients of other processes.
+            schedule: clips and learning rates of the steps.
+            halves: the halves to compute in this process.
+            add: adds the gradients of the other process; None where this process computes both halves.
         """
         loss = 0.0
         for half in halves:
@@ -81,7 +81,7 @@ class Trainer:
         return losses.caption + training.words_weight * losses.words
 
     def save(self, path: Path) -> None:
-        """Write all that a later run needs to go on."""
+        """Write the state that a later run needs to continue."""
         buffer = io.BytesIO()
         torch.save(
             {
@@ -97,7 +97,7 @@ class Trainer:
         write_bytes(path, buffer.getvalue())
 
     def load(self, path: Path) -> None:
-        """Go on from a file that `save` wrote; without such a file, begin at the first step.
+        """Load a file that `save` wrote; without such a file, begin at the first step.
 
         Raises:
             VadprobeError: if the file cannot be read, or belongs to another recipe.

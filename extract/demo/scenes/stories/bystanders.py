@@ -1,4 +1,4 @@
-"""Stories of harmless happenings that resemble anomalies which the captioner cannot name: people who stay, a dog."""
+"""Stories of harmless happenings that resemble anomalies unknown to the captioner: people who stay, a dog."""
 
 import numpy as np
 

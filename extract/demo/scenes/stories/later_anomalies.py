@@ -5,7 +5,7 @@ import numpy as np
 from vadprobe.extract.demo.scenes.figures import GREY, STRIDE, WALK, Pose, lying, person
 from vadprobe.extract.demo.scenes.roles import COLOURS
 from vadprobe.extract.demo.scenes.shot import Shot
-from vadprobe.extract.demo.scenes.sprites import Layer, Sprite, Track
+from vadprobe.extract.demo.scenes.sprites import Drawing, Sprite, Track
 from vadprobe.extract.demo.scenes.stories.paths import (
     choose_clothes,
     only_while,
@@ -23,21 +23,21 @@ CLIMBING = tuple(Pose(2 * np.pi * part / STRIDE, 0.5, 0.0, 1.25, 0.0) for part i
 
 def _rider(size: float, clothes: np.ndarray, colour: np.ndarray, turn: float, mirrored: bool) -> Sprite:
     length = 0.95 * size
-    layer = Layer(1.12 * size, 1.1 * size)
-    bicycle_on(layer, length, 0.08 * size, colour)
-    ground = layer.height - 1
+    drawing = Drawing(1.12 * size, 1.1 * size)
+    bicycle_on(drawing, length, 0.08 * size, colour)
+    ground = drawing.height - 1
     seat, pedals = (0.44 * size, ground - 0.54 * length), (0.52 * size, ground - 0.24 * length)
     neck = (0.6 * size, ground - 0.86 * size)
     for phase, shade in ((np.pi, 0.75), (0.0, 1.0)):
         foot = (pedals[0] + 0.09 * size * np.cos(turn + phase), pedals[1] + 0.09 * size * np.sin(turn + phase))
         knee = (0.5 * (seat[0] + foot[0]) + 0.1 * size, 0.5 * (seat[1] + foot[1]))
-        layer.stroke(seat, knee, 0.045 * size, clothes[1] * shade)
-        layer.stroke(knee, foot, 0.04 * size, clothes[1] * shade)
-    layer.stroke(seat, neck, 0.08 * size, clothes[0])
-    layer.stroke(neck, (0.74 * size, ground - 0.56 * length), 0.035 * size, clothes[0] * 0.85)
+        drawing.stroke(seat, knee, 0.045 * size, clothes[1] * shade)
+        drawing.stroke(knee, foot, 0.04 * size, clothes[1] * shade)
+    drawing.stroke(seat, neck, 0.08 * size, clothes[0])
+    drawing.stroke(neck, (0.74 * size, ground - 0.56 * length), 0.035 * size, clothes[0] * 0.85)
     head = (neck[0] + 0.06 * size, neck[1] - 0.12 * size)
-    layer.stroke(head, head, 0.075 * size, np.array([196.0, 156.0, 128.0]))
-    return layer.sprite(mirrored)
+    drawing.stroke(head, head, 0.075 * size, np.array([196.0, 156.0, 128.0]))
+    return drawing.sprite(mirrored)
 
 
 def cycling(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:

@@ -7,7 +7,7 @@ import numpy as np
 from vadprobe.extract.demo.scenes.figures import GREY, RUN, STRIDE, WALK, Pose, person, puff, suitcase, vehicle
 from vadprobe.extract.demo.scenes.roles import COLOURS
 from vadprobe.extract.demo.scenes.shot import Shot
-from vadprobe.extract.demo.scenes.sprites import WIDTH, Layer, Sprite, Track
+from vadprobe.extract.demo.scenes.sprites import WIDTH, Drawing, Sprite, Track
 from vadprobe.extract.demo.scenes.stories.first_anomalies import VANS
 from vadprobe.extract.demo.scenes.stories.later_anomalies import BICYCLES
 from vadprobe.extract.demo.scenes.stories.paths import (
@@ -138,9 +138,9 @@ def steam(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[T
 
 
 def _with_bicycle(size: float, clothes: np.ndarray, colour: np.ndarray, pose: Pose, mirrored: bool) -> Sprite:
-    layer = Layer(size, 1.5 * size)
-    bicycle_on(layer, 0.95 * size, 0.5 * size, colour)
-    return layer.sprite(mirrored)
+    drawing = Drawing(size, 1.5 * size)
+    bicycle_on(drawing, 0.95 * size, 0.5 * size, colour)
+    return drawing.sprite(mirrored)
 
 
 def bicycle_pushed(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:

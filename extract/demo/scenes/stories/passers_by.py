@@ -10,7 +10,7 @@ from vadprobe.extract.demo.scenes.stories.paths import choose_clothes, size_at, 
 
 
 def walker(rng: np.random.Generator, shot: Shot) -> Track:
-    """Let somebody walk along the walkway; in a panic she runs six times as fast."""
+    """Let somebody walk along the walkway, six times as fast during a panic."""
     y, mirrored = int(rng.integers(166, 232)), bool(rng.integers(2))
     size, clothes = size_at(y), choose_clothes(rng)
     load = tint(rng, 50, 110, 25) if rng.random() < 0.3 else None

@@ -1,4 +1,4 @@
-"""Common steps of all stories: how large figures are, how they stride, and tracks from ways."""
+"""Common parts of all stories: size and stride of figures, and tracks from their positions in each frame."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from vadprobe.extract.demo.scenes.sprites import WIDTH, Sprite, Track
 
 
 def walk_poses(travelled: np.ndarray, size: float) -> np.ndarray:
-    """Return the pose of the stride in each frame, from the distance travelled in pixels."""
+    """Return the number of the pose in each frame, (n_frames,) int, from the distance travelled in pixels."""
     return (travelled / (0.1 * size)).astype(int) % STRIDE
 
 
@@ -51,7 +51,7 @@ def to_and_fro(
         mirrored: begin at the right.
 
     Returns:
-        x (n_frames,) float, and if it moves to the right (n_frames,) bool.
+        x (n_frames,) float, and (n_frames,) bool, True where it moves to the right.
     """
     passes = max(1, round((stop - start) * speed / (WIDTH + 2 * reach)))
     turns = [-reach, *([WIDTH - 0.15 * WIDTH, 0.15 * WIDTH] * passes)[: passes - 1]]

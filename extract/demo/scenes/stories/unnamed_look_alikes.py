@@ -1,4 +1,4 @@
-"""Stories of harmless happenings that the captioner was never shown, so that what is new is not at once an anomaly."""
+"""Stories of harmless happenings that the captioner was never shown, so that novelty alone is no sign of an anomaly."""
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def broom_sweeping(rng: np.random.Generator, shot: Shot, start: int, stop: int) 
 def _walk(
     rng: np.random.Generator, shot: Shot, start: int, stop: int
 ) -> tuple[Track, np.ndarray, np.ndarray, int, float, np.ndarray]:
-    """Let somebody walk to and fro; return the track, its poses, x, y, the size, and if it goes to the right."""
+    """Let somebody walk to and fro; return the track, its poses, x, y, the size, and where it moves to the right."""
     frames, y = np.arange(shot.n_frames), int(rng.integers(188, 234))
     size, clothes = size_at(y), choose_clothes(rng)
     x, forward = to_and_fro(frames, start, stop, rng.uniform(36, 50) / shot.fps, 45, bool(rng.integers(2)))

@@ -1,1 +1,1 @@
-"""Diagnosis of a machine: each part that vadprobe needs is tried, with what to do where it fails."""
+"""Diagnosis of a machine: each part that vadprobe needs is tried, and a cure named where it fails."""

@@ -13,7 +13,7 @@ _N_FRAMES = 12
 
 
 def decoder_findings() -> Iterator[Finding]:
-    """Yield whether videos can be read, and in which codecs."""
+    """Yield findings on reading videos, and on the codecs that can be read."""
     if not has_package("av"):
         text = "PyAV is not installed; stage 2 does not need it"
         yield Finding("videos", "note", text, "pip install 'vadprobe[extract]', if you need it")

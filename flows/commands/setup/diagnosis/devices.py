@@ -1,4 +1,4 @@
-"""Findings about processors: CPU and memory, GPUs, and whether torch can use them."""
+"""Findings about processors: CPU and memory, GPUs, and their use by torch."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ _GET_CUDA_BUILD = "install the CUDA build of torch that PyTorch's start page nam
 
 
 def device_findings(gpus: list[str] | None = None) -> Iterator[Finding]:
-    """Yield what there is to compute with.
+    """Yield findings on the processors of this machine.
 
     Args:
         gpus: GPUs as the driver names them, one line each; by default the driver is asked.
@@ -47,7 +47,7 @@ def _torch_finding(present: list[str]) -> Finding:
 
 
 def _tried(build: str) -> Finding:
-    """Multiply on every GPU once, as a driver that lists a GPU may still fail on it."""
+    """Multiply matrices once on every GPU, because a driver may list a GPU and still fail on it."""
     import torch
 
     names = []
@@ -74,7 +74,7 @@ def _reason() -> str:
 
 
 def _gpus_of_driver() -> list[str]:
-    """Return the GPUs by the driver's own program; without it, the devices that the driver made."""
+    """Return the GPUs that the driver's own program lists; without the program, the driver's device files."""
     try:
         answer = subprocess.run(_ASK_DRIVER, capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):

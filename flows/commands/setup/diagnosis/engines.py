@@ -1,4 +1,4 @@
-"""Findings about Prefect: its client, and the server it is pointed at."""
+"""Findings about Prefect: its client, and the server that it is set to use."""
 
 import os
 import urllib.error
@@ -12,7 +12,7 @@ _SECONDS = 5
 
 
 def engine_findings() -> Iterator[Finding]:
-    """Yield how flows would run here; no setting is changed, and no server is started."""
+    """Yield findings on how flows would run here; no setting is changed, and no server is started."""
     if not has_package("prefect"):
         text = "not installed; every command works without it"
         yield Finding("Prefect", "note", text, "pip install 'vadprobe[flows]', for runs of a team")

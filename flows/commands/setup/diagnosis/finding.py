@@ -10,7 +10,7 @@ State = Literal["good", "note", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """State of one part, a sentence about it, and what to do; `cure` is "" where nothing is to be done."""
+    """State of one part of the machine, a sentence about it, and what to do: `cure`, "" where nothing is to be done."""
 
     part: str
     state: State
@@ -23,7 +23,7 @@ class Finding:
 
 
 def lines(findings: Sequence[Finding]) -> list[str]:
-    """Return the findings for people, one part a paragraph, the cure below it."""
+    """Return the findings as lines for people: one paragraph for each part, with the cure below it."""
     width = max(len(finding.part) for finding in findings)
     written = []
     for finding in findings:

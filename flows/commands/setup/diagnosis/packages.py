@@ -1,4 +1,4 @@
-"""Findings about vadprobe's own packages: versions, and which extras are whole."""
+"""Findings about vadprobe's own packages: versions, and which extras are completely installed."""
 
 import importlib.metadata
 import platform
@@ -16,7 +16,7 @@ _PURPOSES = {
     "convert": "tokenizers of InternVL2 and Holmes-VAU",
     "spread": "one model over several GPUs",
 }
-"""Extras by what they are for, those that most people need first."""
+"""Purpose of each extra; those that most people need come first."""
 _EXTRA = re.compile(r"""extra\s*==\s*["']([a-z]+)["']""")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -45,12 +45,12 @@ def package_findings() -> Iterator[Finding]:
 
 
 def has_package(name: str) -> bool:
-    """Return whether a distribution is installed."""
+    """Return True if a distribution is installed."""
     return _version(name) is not None
 
 
 def _needed_by_extra() -> dict[str, list[str]]:
-    """Return the distributions of each extra that this platform takes, from the metadata of the installed vadprobe."""
+    """Return the distributions that each extra needs on this platform, from the metadata of the installed vadprobe."""
     needed: dict[str, list[str]] = {}
     for line in importlib.metadata.requires("vadprobe") or ():
         extra, name = _EXTRA.search(line), _NAME.match(line)

@@ -1,4 +1,4 @@
-"""Findings about places: free space here, and whether the stores of a root can be read and written."""
+"""Findings about places: free space here, and reading and writing at the root of stores."""
 
 import secrets
 import shutil
@@ -15,7 +15,7 @@ _FEW_BYTES = 5e9
 
 
 def place_findings(root: StorePath, *, write: bool = False) -> Iterator[Finding]:
-    """Yield what can be done at the root of stores.
+    """Yield findings on reading and writing at the root of stores.
 
     Args:
         root: a folder, which need not exist yet, or a URL.
@@ -33,7 +33,7 @@ def place_findings(root: StorePath, *, write: bool = False) -> Iterator[Finding]
 
 
 def disk_finding(part: str, folder: Path) -> Finding:
-    """Return the space that is free where a folder is, or would be."""
+    """Return a finding on the free space where a folder is or would be."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     text = f"{free / 1e9:,.1f} GB free at {existing.absolute()}"
@@ -68,7 +68,7 @@ def _reading(root: RemotePath) -> Finding:
 
 
 def _writing(path: RemotePath) -> Finding:
-    """Try what claims of several machines rest on: an object is made only where there is none."""
+    """Try the operation that claims of several machines need: an object is created only where there is none."""
     path.create(b"first")
     try:
         path.create(b"second")
