@@ -26,8 +26,8 @@ PAPER_SHAPES = (28, 28, 128)
 PAPER_HEADS = 5
 
 NOTES = (
-    "Seconds are of the model at work, without what it waits for frames and for the disk; they are those that the "
-    "extraction kept beside its stores, on the devices that are named.",
+    "Seconds are those of the model at work, without waiting for frames or for the disk. The extraction "
+    "kept them beside its stores; the devices are named.",
     "TFLOP are 10^12 operations of matrix products, counted from the shapes as torch counts them: linear maps 2 r n m, "
     "attention 4 q k w, nothing saved by the causal mask. Several prompts share the tokens before their text.",
     f"A text of {TEXT_TOKENS} tokens: a full pass with the language head, then {TEXT_TOKENS - 1} tokens one by one.",

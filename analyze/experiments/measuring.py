@@ -36,9 +36,9 @@ THRESHOLD_METRICS = (*DECISION_METRICS, "f1", "false_alarm_rate")
 """Columns of tables about thresholds."""
 
 THRESHOLD_NOTE = (
-    "A threshold changes neither AUC nor AP of continuous scores. Under one, they mean something only of gated scores "
-    "(at or below it the lowest) or of the decision, where the AUC is (TPR + TNR) / 2. Which of them a paper prints it "
-    "does not say."
+    "A threshold changes neither AUC nor AP of continuous scores. It changes them only for gated scores "
+    "(all scores at or below it are ranked lowest) and for the decision, whose AUC is (TPR + TNR) / 2. "
+    "The papers do not say which of these they print."
 )
 
 LAYER_NOTE = (

@@ -16,6 +16,7 @@ from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob,
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.analyze.saliency.stability import Stability, stability
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import counted
 
 _SHOWN = 10
 _NAN = float("nan")
@@ -55,7 +56,8 @@ class StabilityReport:
 
     def lines(self) -> list[str]:
         """Format the report as lines of text."""
-        lines = [f"{self.n_draws} draws of {self.n_videos} calibration videos; how often each {self.unit} is chosen:"]
+        draws = f"{counted(self.n_draws, 'draw')} of {counted(self.n_videos, 'calibration video')}"
+        lines = [f"{draws}; how often each {self.unit} is chosen:"]
         if self.shared_videos == 1:
             lines.append(
                 "  Every draw has the same videos; a smaller fraction (--fraction) says how stable a choice is."
@@ -74,7 +76,7 @@ class StabilityReport:
                     f"{one.chance_overlap:.1%}."
                 )
             if self.reasons[key]:
-                lines.append(f"    {len(self.reasons[key])} draws could not choose: {self.reasons[key][0]}")
+                lines.append(f"    {counted(len(self.reasons[key]), 'draw')} without a choice: {self.reasons[key][0]}")
         return lines
 
 

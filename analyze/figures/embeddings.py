@@ -56,8 +56,8 @@ def planes_of(features: np.ndarray, perplexity: int, seed: int) -> dict[str, np.
 
     if len(features) < FEWEST or features.shape[1] < 2:
         raise VadprobeError(
-            f"a plane of samples needs {FEWEST} of two dimensions or more, got {len(features)} of {features.shape[1]}; "
-            "draw a larger calibration set (--fraction)."
+            f"a plane of samples needs at least {FEWEST} samples of two dimensions or more, got "
+            f"{len(features)} of {features.shape[1]}; draw a larger calibration set (--fraction)."
         )
     if not np.isfinite(features).all():
         raise VadprobeError("a feature is not finite, so the samples have no distances.")

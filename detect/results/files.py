@@ -32,7 +32,9 @@ class DetectionFiles:
         self.folder = folder
         existing = [name for name in NAMES if (folder / name).exists()]
         if existing and not overwrite:
-            kind = "an earlier detection" if SUMMARY in existing else "a detection that was cut off, or still runs"
+            kind = (
+                "an earlier detection" if SUMMARY in existing else "a detection that was cut off, or is still running"
+            )
             raise VadprobeError(
                 f"{folder} holds {kind} ({', '.join(existing)}); name another folder with --out, or begin anew with "
                 "--overwrite."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vadprobe.flows.commands.options import Positive, Whole
 from vadprobe.flows.jobs.progress import Bar
-from vadprobe.store.files.text import table
+from vadprobe.store.files.text import counted, size_text, table
 
 
 def backbones() -> int:
@@ -55,10 +55,10 @@ def convert_checkpoint(
     try:
         done = convert(source, target, Recipe(adapter, tokenizer, system_turn), Bar("converting", "tensor"))
     except KeyboardInterrupt:
-        print("\nvadprobe: interrupted; nothing was left. Give the same command again.", file=sys.stderr)
+        print("\nvadprobe: interrupted; nothing was left behind. Give the same command again.", file=sys.stderr)
         return 130
     merged = f", adapters merged into {done.n_merged} of them" if done.n_merged else ""
-    print(f"{done.folder}: {done.n_tensors} tensors ({done.n_bytes / 1e9:.2f} GB){merged}.")
+    print(f"{done.folder}: {counted(done.n_tensors, 'tensor')} ({size_text(done.n_bytes)}){merged}.")
     if done.dropped:
         print(f"Left out, as the model computes them itself: {', '.join(done.dropped)}.")
     return 0
@@ -78,7 +78,7 @@ def make_demo_backbone(
     """Pre-train the demo backbone from nothing, as a captioner of generated scenes.
 
     It draws shots of its own, none of which is in a generated set, and trains a small Qwen2.5-VL to caption them. No
-    label is used. What an interrupted run has drawn and trained is kept: the same command goes on.
+    label is used. What an interrupted run has drawn and trained is kept: the same command continues.
 
     Example: vadprobe make-demo-backbone my-captioner --work drawn --seed 1
 

@@ -84,7 +84,9 @@ def extract(
     names = devices_of(devices)
     if detector is not None:
         if names:
-            raise VadprobeError("--detector goes with one device; name it as 'detector' in the job's [[sampling]].")
+            raise VadprobeError(
+                "--detector cannot be combined with --devices; set 'detector' in the job's [[sampling]] instead."
+            )
         job = with_detector(job, detector)
     if repair_first:
         repair(job.stores)

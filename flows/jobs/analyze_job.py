@@ -48,9 +48,12 @@ class AnalysisOutcome:
     def steps(self) -> str:
         """Say in one sentence what had to be computed."""
         if not self.computed:
-            return f"Nothing had to be computed: all {self.n_steps} steps are those of an earlier run."
+            return f"Nothing had to be computed: all {self.n_steps} steps were taken from earlier runs."
         names = ", ".join(dict.fromkeys(self.computed))
-        return f"{len(self.computed)} of {self.n_steps} steps were computed ({names}), the others are of earlier runs."
+        return (
+            f"{len(self.computed)} of {self.n_steps} steps were computed ({names}), the others were "
+            "taken from earlier runs."
+        )
 
     def table(self) -> str:
         """Format the result as lines of text."""

@@ -17,6 +17,7 @@ from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.datasets.joining import missing_lines
 from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import StoreError, VadprobeError
+from vadprobe.store.files.text import counted
 from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.prompts import POSITIONS
 from vadprobe.store.progress import Progress
@@ -43,13 +44,14 @@ class ExtractionSummary:
 
     def lines(self) -> Iterator[str]:
         """Yield the summary as sentences."""
+        clips, partitions = counted(self.n_clips, "clip"), counted(self.n_partitions, "partition")
         if self.n_computed == 0:
-            yield f"Nothing to compute: all {self.n_clips} clips ({self.n_partitions} partitions) are in the store."
+            yield f"Nothing to compute: everything is in the store already ({clips} in {partitions})."
         else:
-            yield f"Worked on {self.n_computed} of {self.n_clips} clips; {self.n_partitions} partitions are committed."
+            yield f"Computed {self.n_computed:,} of {clips}; {partitions} committed."
         yield from (f"Note: {caution}" for caution in self.cautions)
         if self.failed_clips:
-            yield f"{len(self.failed_clips)} clips could not be read; their features are NaN."
+            yield f"Not readable: {counted(len(self.failed_clips), 'clip')}; their features are NaN."
         yield from missing_lines(self.missing)
         for video, reason in sorted(self.unreadable_videos.items()):
             yield f"Video not readable: {video}: {reason}"
@@ -111,8 +113,8 @@ def with_detector(job: Job, path: Path) -> Job:
     sections = [section for section in job.config.sampling if section.sampling() == mine.sampling]
     if not sections:
         raise VadprobeError(
-            f"{path} was fitted on the sampling {mine.sampling.key}, which {job.path} has not; its samplings are "
-            f"{', '.join(sampling.key for sampling in job.samplings)}."
+            f"{path} was fitted on the sampling {mine.sampling.key}, which {job.path} does not have; its "
+            f"samplings are {', '.join(sampling.key for sampling in job.samplings)}."
         )
     read = mine.prompt
     prompts = [
@@ -122,8 +124,8 @@ def with_detector(job: Job, path: Path) -> Job:
     ]
     if not prompts:
         raise VadprobeError(
-            f"{path} was fitted on the prompt {read.text!r} {POSITIONS[read.position][1]}, which is none of "
-            f"{job.path}; its prompts are {', '.join(prompt.key for prompt in job.prompts)}."
+            f"{path} was fitted on the prompt {read.text!r} {POSITIONS[read.position][1]}, which "
+            f"{job.path} does not have; its prompts are {', '.join(prompt.key for prompt in job.prompts)}."
         )
     section = sections[0].model_copy(update={"detector": str(path.resolve())})
     return replace(job, config=job.config.model_copy(update={"sampling": (section,), "prompts": tuple(prompts[:1])}))
@@ -164,7 +166,9 @@ def _write_cards(extractor: Extractor) -> None:
         try:
             write_card(folder)
         except StoreError as error:
-            _LOGGER.warning("%s (the stores are whole without it; 'vadprobe card %s' writes it later)", error, folder)
+            _LOGGER.warning(
+                "%s (the stores are complete without it; 'vadprobe card %s' writes it later)", error, folder
+            )
 
 
 def finish(extractor: Extractor, computed: Sequence[PartitionKey]) -> ExtractionSummary:

@@ -149,7 +149,7 @@ def _reason(found: Inventory, place: Place) -> str | None:
         return f"it lies at {'/'.join(place)}, but was written as {'/'.join(said)}; it was moved or copied there."
     if found.damaged:
         first = min(found.damaged)
-        many = f"{counted(len(found.damaged), 'record')} do not count, first" if len(found.damaged) > 1 else "a record"
+        many = f"{counted(len(found.damaged), 'record')} are not valid, first" if len(found.damaged) > 1 else "a record"
         return f"{many}: {found.damaged[first]}"
     if found.refusal:
         return found.refusal

@@ -18,7 +18,7 @@ class AnnotationConfig(Section):
     intervals: IntervalConvention = Field(default=DEFAULT_CONVENTION, description="what 's e' in the file means")
     label_by_name: bool = Field(
         default=False,
-        description="first label all videos by their names: normal and training videos are in no such file",
+        description="first label all videos by their names, as such a file does not list normal and training videos",
     )
 
 

@@ -215,7 +215,7 @@ def _name(entry: dict[Any, Any], path: Path) -> str:
     try:
         check_name(name)
     except RowError as error:
-        raise PickleError(f"its video name is none ({error})") from error
+        raise PickleError(f"its video name is not valid ({error})") from error
     return name
 
 
@@ -228,7 +228,7 @@ def _label(entry: dict[Any, Any]) -> str | None:
         try:
             check_name(text or "none")
         except RowError as error:
-            raise PickleError(f"its label is none ({error})") from error
+            raise PickleError(f"its label is not valid ({error})") from error
         return text or None
     raise PickleError(f"its label must be text or a whole number, got type {_kind(label)}")
 

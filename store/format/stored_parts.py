@@ -89,11 +89,13 @@ class StoredParts:
             contents = cls.of(spec.backbone, spec.n_clips, **value)
         except (TypeError, ValueError) as error:
             raise StoreError(
-                f"the attribute 'contents' is not one ({error}); the attributes were edited, or written by a later "
-                "version."
+                f"the attribute 'contents' is not valid ({error}); the attributes were edited, or written "
+                "by a later version."
             ) from error
         if contents.to_json() != value:
-            raise StoreError("the attribute 'contents' is not as it is written; the attributes were edited.")
+            raise StoreError(
+                "the attribute 'contents' is not in the form that vadprobe writes; the attributes were edited."
+            )
         return contents
 
     def to_json(self) -> dict[str, Any]:

@@ -433,7 +433,7 @@ def test_paths_behave_like_those_of_folders(root):
     assert sorted([there / "c", there / "b"]) == [there / "b", there / "c"]
     with pytest.raises(FileNotFoundError, match=r"s3://.*nothing does not exist"):
         (root / "nothing").read_bytes()
-    with pytest.raises(TypeError, match="is a URL, no file of this machine"):
+    with pytest.raises(TypeError, match="is a URL, not a file on this machine"):
         os.fspath(root)
 
 
@@ -494,7 +494,7 @@ def test_commands_on_a_web_server_go_by_the_saved_list(served, local, tmp_path, 
     (folder / "catalog.json").unlink()
     assert main(["pull", str(web), str(tmp_path / "other")]) in (1, 2)
     assert main(["gc", str(web)]) == 2
-    assert "lists nothing; run gc where that is a folder" in capsys.readouterr().err
+    assert "cannot list files; run 'vadprobe gc' on a machine" in capsys.readouterr().err
     assert main(["push", str(folder), str(web)]) == 2
     assert "http://" in capsys.readouterr().err
 

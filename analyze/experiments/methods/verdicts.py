@@ -83,7 +83,7 @@ def _gain(name: str, mine: Entry, other: str, theirs: Entry) -> str:
     if gain.value <= 0:
         difference = f", a difference of {gain.value:.4f}{_ends(gain)}" if gain.has_interval else ""
         return f"{name} adds nothing over {other}: AUC {mine.auc:.4f} against {theirs.auc:.4f}{difference}."
-    doubt = ", which these videos cannot tell from nothing" if gain.may_be_nothing else ""
+    doubt = ", which these videos cannot tell from zero" if gain.may_be_nothing else ""
     return f"{name} adds {gain.value:.4f} of AUC{_ends(gain)} over {other} ({theirs.auc:.4f}){doubt}."
 
 

@@ -30,8 +30,8 @@ _PREFIXES = {"ucf-crime": ("ucf", "auc"), "xd-violence": ("xd", "ap_step")}
 """Beginning of the name of the papers' set, and the metric that is printed for it, by the annotation's format."""
 
 PRINTED_NOTE = (
-    "Printed numbers are others', on their own features, splits and conventions; none was measured here. A printed "
-    "number has no interval, so a difference to it shows little."
+    "Printed numbers are from other authors, on their own features, splits and conventions; none was "
+    "measured here. A printed number has no interval, so a difference to it shows little."
 )
 
 

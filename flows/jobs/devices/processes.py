@@ -21,6 +21,7 @@ from vadprobe.extract.pipeline.open_partition import ClipDone, PartitionKey
 from vadprobe.flows.jobs.extract_job import ExtractionSummary, count_elsewhere, finish
 from vadprobe.flows.jobs.job import Job
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import counted
 
 ALL = "all"
 _LOGGER = logging.getLogger(__name__)
@@ -117,8 +118,10 @@ def extract_on(
     left = len(extractor.pending())
     if left:
         raise VadprobeError(
-            f"{left} partitions are left to compute. " + " ".join(ended) + " What was written stays; the same command "
-            "goes on where it stopped."
+            f"Left to compute: {counted(left, 'partition')}. "
+            + " ".join(ended)
+            + " What was written is kept; the same "
+            "command continues where it stopped."
         )
     timings = [f"{worker.device}: {worker.timings}" for worker in workers if worker.timings]
     return finish(extractor, count.computed), timings

@@ -98,4 +98,4 @@ def sources_of(jobs: Sequence[Job]) -> list[dict[str, str]]:
 def steps_sentence(context: "ExperimentContext") -> str:
     """Say how many steps were computed, and how many were there."""
     computed = len(context.cache.computed)
-    return f"{computed} steps were computed, {len(context.cache.runs) - computed} taken from earlier runs."
+    return f"Steps: {computed:,} computed, {len(context.cache.runs) - computed:,} taken from earlier runs."

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from vadprobe.store.datasets.joining import missing_lines
+from vadprobe.store.files.text import counted, size_text
 from vadprobe.store.format.prompts import POSITIONS
 
 if TYPE_CHECKING:
@@ -47,9 +48,10 @@ def plan_lines(dataset: "Dataset", plan: "ExtractionPlan") -> Iterator[str]:
     for sampling in plan.samplings:
         total = sampling.writers[0].n_partitions
         yield (
-            f"{sampling.sampling.key}: {len(sampling.clips)} clips of {len(sampling.clips.video_ids)} videos, "
-            f"{len(sampling.writers)} prompts, {total - len(sampling.pending())} of {total} partitions done, "
-            f"{sampling.n_bytes / 1e6:.1f} MB of features before compression"
+            f"{sampling.sampling.key}: {counted(len(sampling.clips), 'clip')} of "
+            f"{counted(len(sampling.clips.video_ids), 'video')}, {counted(len(sampling.writers), 'prompt')}, "
+            f"{total - len(sampling.pending()):,} of {counted(total, 'partition')} done, "
+            f"{size_text(sampling.n_bytes)} of features before compression"
         )
         contents = sampling.writers[0].contents
         if not contents.is_complete:
@@ -63,6 +65,6 @@ def plan_lines(dataset: "Dataset", plan: "ExtractionPlan") -> Iterator[str]:
         yield f"Video not readable: {video}: {reason}"
     left = plan_content(dataset, plan)
     yield (
-        f"{left['clips_to_compute']} clips are left to compute; their features will take about "
-        f"{left['bytes_to_write'] / 1e6:.1f} MB in {left['files_to_write']} files."
+        f"Left to compute: {counted(left['clips_to_compute'], 'clip')}, with about "
+        f"{size_text(left['bytes_to_write'])} of features in {counted(left['files_to_write'], 'file')}."
     )

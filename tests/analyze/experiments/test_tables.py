@@ -267,7 +267,7 @@ def test_the_command_prints_and_writes_tables(
     ("words", "sentence"),
     [
         (["hiprobe-9"], r"there is no table 'hiprobe-9'; the tables are hiprobe-1"),
-        ([], r"no table is named; name some, or --all"),
+        ([], r"no table is named; name at least one, or give --all"),
         (["--all", "--jobs"], r"--jobs needs a value"),
         (["--all"], r"no job is named"),
         (["--all", "--draws", "0", "--jobs", "JOB"], r"--draws must be a whole number from 1, got 0"),

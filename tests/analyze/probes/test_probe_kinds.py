@@ -319,7 +319,7 @@ def test_a_job_may_spell_out_every_default():
         ("mlp", {"output_bias": math.nan}, "output bias is nan"),
         ("mlp", {"scale": [1.0, -1.0]}, "a scale is not above 0"),
         ("mlp", {"kind": "forest"}, "the probe's kind must be one of logistic, .* got 'forest'"),
-        ("mlp", {"momentum": 1.0}, "of which it needs .* got .*momentum"),
+        ("mlp", {"momentum": 1.0}, "and needs .* got .*momentum"),
     ],
 )
 def test_an_edited_probe_is_refused(kind, change, words):

@@ -117,7 +117,7 @@ def test_too_few_samples_and_a_rule_that_ranks_nothing(tmp_path: Path, planted: 
     ("words", "sentence"),
     [
         (["hiprobe-5"], "there is no figure 'hiprobe-5'; the figures are hiprobe-2"),
-        ([], "no figure is named; name some, or --all"),
+        ([], "no figure is named; name at least one, or give --all"),
         (["--all"], "no job is named"),
     ],
 )

@@ -218,7 +218,7 @@ def test_an_empty_and_a_missing_root(tmp_path, below, words):
 
 @pytest.mark.parametrize("below", ["toys", f"toys/{SAMPLING.key}", f"toys/{SAMPLING.key}/toy"])
 def test_a_folder_below_the_root_names_the_root(whole, below):
-    with pytest.raises(VadprobeError, match=rf"no root of stores; use 'vadprobe ls {whole}'"):
+    with pytest.raises(VadprobeError, match=rf"not a root of stores; use 'vadprobe ls {whole}'"):
         read_catalog(whole / below)
 
 

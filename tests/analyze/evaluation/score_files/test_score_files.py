@@ -147,7 +147,11 @@ def test_wrong_json_is_a_sentence(tmp_path: Path, content: str, key: str | None,
     [
         ("s.csv", "", "Empty CSV file"),
         ("s.csv", "video_id,frame,score\n", "has no row"),
-        ("s.csv", "video_id,score\nv,1\n", "none says where a score belongs; add start_frame and stop_frame"),
+        (
+            "s.csv",
+            "video_id,score\nv,1\n",
+            "no column says which frames a score belongs to; add start_frame and stop_frame",
+        ),
         ("s.csv", "video_id,frame,score,score\nv,0,1,2\n", "has the column 'score' twice"),
         ("s.csv", "video_id,frame,score\nv,0,true\n", "invalid value 'true'"),
         (

@@ -83,7 +83,7 @@ TWO_OF_TWENTY = (*ONE_OF_TWENTY[1:], 0.9)
             [entry("dlsp", 0.8), entry("text-hiprobe-raw", 0.78), entry("text-headhunt-raw", 0.7)],
             [
                 "adds 0.0200 of AUC [-0.0300, 0.0700] (95% of paired resamples of the videos)",
-                "(0.7800), which these videos cannot tell from nothing.",
+                "(0.7800), which these videos cannot tell from zero.",
             ],
         ),
         (

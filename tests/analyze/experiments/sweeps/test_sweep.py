@@ -211,7 +211,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(
     with monkeypatch.context() as patch:
         patch.setattr(measured_cells, "measure", stopped)
         assert main(words) == 130
-    assert "the same command goes on where it stopped" in capsys.readouterr().err
+    assert "the same command continues where it stopped" in capsys.readouterr().err
     assert len(list((tmp_path / "steps").glob("probe/*"))) == 2
     assert not (tmp_path / "out").exists()
     assert main(words) == 0

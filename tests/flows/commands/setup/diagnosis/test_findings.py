@@ -91,7 +91,7 @@ def test_a_server_of_prefect_answers_or_is_named_without_its_password(
     assert "secret" not in gone.text
     assert "must be an address" in state("localhost:4200").text
     assert "server of its own" not in state(f"{answering}/api").text
-    assert "starts one of its own" in state("").text
+    assert "starts a temporary server" in state("").text
 
 
 def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
