@@ -30,4 +30,4 @@ def verify_store(place: str, resume: bool = True) -> str:
         problems = [problem for store in stores for problem in verify_whole_task(store, resume)]
     if problems:
         raise StoreError("; ".join(problems))
-    return f"Sound: {counted(len(stores), 'store')}."
+    return f"{counted(len(stores), 'store is', 'stores are')} sound."

@@ -163,7 +163,7 @@ def main() -> None:
         print(f"{sizes.clips} clips of {sizes.videos} videos made in {time.monotonic() - began:.0f} s", flush=True)
         samples, printed = sample(job, Path(name), sizes)
     found = {name: growth(samples, name) for name in (MAIN, DECODERS)}
-    worked = next(line for line in printed.splitlines() if line.startswith("Computed "))
+    worked = next(line for line in printed.splitlines() if line.startswith("Worked on"))
     print(f"extracted in {samples[-1]['seconds']:.0f} s; {worked}")
     for name, one in found.items():
         peak = max(value[name] for value in samples)

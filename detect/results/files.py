@@ -32,9 +32,7 @@ class DetectionFiles:
         self.folder = folder
         existing = [name for name in NAMES if (folder / name).exists()]
         if existing and not overwrite:
-            kind = (
-                "an earlier detection" if SUMMARY in existing else "a detection that was cut off, or is still running"
-            )
+            kind = "an earlier detection" if SUMMARY in existing else "a detection that was cut off, or still runs"
             raise VadprobeError(
                 f"{folder} holds {kind} ({', '.join(existing)}); name another folder with --out, or begin anew with "
                 "--overwrite."

@@ -98,15 +98,15 @@ def export_fiftyone(config: Path, out: Path, /) -> int:
 def _export_lines(out: Path, done: Exported) -> Iterator[str]:
     yield (
         f"{out}: {counted(done.n_written, 'video')} written ({size_text(done.n_bytes)})"
-        + (f", {done.n_kept:,} already there" if done.n_kept else "")
+        + (f", {done.n_kept} were there" if done.n_kept else "")
         + f"; {counted(done.n_rows, 'row')}"
-        + (f", {done.n_failed:,} of them failed (NaN; the reasons are in {INDEX})" if done.n_failed else "")
+        + (f", {done.n_failed} of them failed (NaN; the reasons are in {INDEX})" if done.n_failed else "")
         + "."
     )
     if done.renamed:
-        yield f"Renamed: {counted(done.renamed, 'video')} with a name that no file can have; {INDEX} names each file."
+        yield f"{counted(done.renamed, 'name')} of videos cannot be used for files; {INDEX} says which file is whose."
     if done.left_out:
-        yield f"Left out: {counted(done.left_out, 'video')}, because this partial store lacks some of their rows."
+        yield f"{counted(done.left_out, 'video')} left out: the store is a part of another and lacks rows of them."
 
 
 @Parameter(name="*")
@@ -190,10 +190,8 @@ def import_headhunt(folder: Path, /, *, options: HeadHuntOptions) -> int:
 
 
 def _import_lines(done: Imported, without_frames: bool) -> Iterator[str]:
-    yield (
-        f"{done.store}: {counted(done.n_videos, 'video')}, {counted(done.n_rows, 'row')}; all heads, no hidden states, "
-        "no answer logits."
-    )
+    size = f"{counted(done.n_videos, 'video')}, {counted(done.n_rows, 'row')}"
+    yield f"{done.store}: {size}; all heads, no hidden states, no answer logits."
     yield f"{done.labels}: labels, which no store holds; read it with --format manifest --annotations."
     if without_frames:
         yield "The files do not say how many frames a video has; give --frame-counts to compare with frame labels."

@@ -168,8 +168,8 @@ def _lines(source: FeatureStore, done: Transfer, root: StorePath) -> Iterator[st
     path = root / writer.path.relative_to(writer.path.parents[3])
     described = writer.contents.describe()
     yield (
-        f"{path}: {done.n_copied:,} of {counted(writer.n_partitions, 'partition')} copied"
-        + (f", {done.n_before:,} already there" if done.n_before else "")
+        f"{path}: {done.n_copied} of {counted(writer.n_partitions, 'partition')} copied"
+        + (f", {done.n_before} were there" if done.n_before else "")
         + f"; {counted(sum(_rows_of(done)), 'row')}, {size_text(done.n_bytes)}. {described[0].upper()}{described[1:]}."
     )
     if done.unwritten and source.refused:
@@ -179,8 +179,8 @@ def _lines(source: FeatureStore, done: Transfer, root: StorePath) -> Iterator[st
         )
     elif done.unwritten:
         yield (
-            f"{source.path} is not finished: {counted(len(done.unwritten), 'partition')} there not written yet. "
-            "When it is finished, give the same command again."
+            f"{source.path} is not finished and lacks {counted(len(done.unwritten), 'partition')}. Give the same "
+            "command again when it is."
         )
 
 

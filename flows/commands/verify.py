@@ -113,8 +113,8 @@ def _lines(found: "Verification") -> Iterator[str]:
     yield from map(str, found.problems)
     yield from (f"{found.store}: {note}" for note in found.notes)
     state = "sound" if not found.problems else counted(len(found.problems), "problem")
-    rows = f"{counted(found.n_rows, 'row')} ({found.n_failed:,} failed)"
-    before = f", {counted(found.n_resumed, 'partition')} read before" if found.n_resumed else ""
+    rows = f"{counted(found.n_rows, 'row')} ({found.n_failed} failed)"
+    before = f", {counted(found.n_resumed, 'partition was', 'partitions were')} read before" if found.n_resumed else ""
     yield f"{found.store}: {rows}, {size_text(found.n_bytes)} read{before}: {state}"
     if found.redo:
         yield f"{found.store}: partitions to redo: {', '.join(map(str, found.redo))}"

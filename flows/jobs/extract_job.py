@@ -44,14 +44,19 @@ class ExtractionSummary:
 
     def lines(self) -> Iterator[str]:
         """Yield the summary as sentences."""
-        clips, partitions = counted(self.n_clips, "clip"), counted(self.n_partitions, "partition")
         if self.n_computed == 0:
-            yield f"Nothing to compute: everything is in the store already ({clips} in {partitions})."
+            yield (
+                f"Nothing to compute: {counted(self.n_clips, 'clip')} in {counted(self.n_partitions, 'partition')}, "
+                "all in the store."
+            )
         else:
-            yield f"Computed {self.n_computed:,} of {clips}; {partitions} committed."
+            yield (
+                f"Worked on {self.n_computed:,} of {counted(self.n_clips, 'clip')}; "
+                f"{counted(self.n_partitions, 'partition is', 'partitions are')} committed."
+            )
         yield from (f"Note: {caution}" for caution in self.cautions)
         if self.failed_clips:
-            yield f"Not readable: {counted(len(self.failed_clips), 'clip')}; their features are NaN."
+            yield f"{counted(len(self.failed_clips), 'clip')} could not be read (NaN in the store)."
         yield from missing_lines(self.missing)
         for video, reason in sorted(self.unreadable_videos.items()):
             yield f"Video not readable: {video}: {reason}"

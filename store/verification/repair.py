@@ -52,10 +52,11 @@ class RepairPlan:
     def lines(self) -> Iterator[str]:
         """Yield the plan as sentences."""
         if self.partitions:
+            partitions = counted(len(self.partitions), "partition is", "partitions are")
             yield (
-                f"{self.store}: {counted(len(self.partitions), 'partition')} to reset and compute again by 'vadprobe "
-                f"extract' ({ranges(self.partitions)}); {counted(len(self.removes), 'file')} to remove, "
-                f"{size_text(self.n_bytes)}."
+                f"{self.store}: {partitions} reset and computed again by 'vadprobe extract' "
+                f"({ranges(self.partitions)}); {counted(len(self.removes), 'file is', 'files are')} removed "
+                f"({size_text(self.n_bytes)})."
             )
         for path in self.rebuilds:
             yield f"{self.store}: {path} is written again from the rest of the store."

@@ -44,8 +44,8 @@ def require_space(folder: StorePath, n_bytes: int) -> None:
     free = free_bytes(folder)
     if free is not None and n_bytes > free:
         raise StoreError(
-            f"the features still to be written take about {size_text(n_bytes)}, but only {size_text(free)} is free at "
-            f"{folder}. Free some space, use another root, or ask for fewer prompts, layers or heads."
+            f"the features still to be written take about {size_text(n_bytes)}, but {size_text(free)} are free "
+            f"at {folder}. Free some space, use another root, or ask for fewer prompts, layers or heads."
         )
 
 

@@ -118,7 +118,7 @@ def test_markers_of_folders_are_ignored_by_every_command(
     assert "3 of 3 partitions" in run(capsys, "pull", root, tmp_path / "pulled")
     assert verify(tmp_path / "pulled" / path.relative_to(root)).problems == ()
     run(capsys, "export", path, tmp_path / "npy", "--format", "npy", "--layers", "1", "--videos", "video 0")
-    assert "0 of 3 partitions copied, 3 already there" in run(capsys, "push", local.path, root)
+    assert "0 of 3 partitions copied, 3 were there" in run(capsys, "push", local.path, root)
     rows = np.arange(N_CLIPS)
     np.testing.assert_array_equal(FeatureStore.open(path).hidden_states(rows, [1]), local.hidden_states(rows, [1]))
 

@@ -47,7 +47,7 @@ def test_the_extract_flow_computes_commits_verifies_and_names_what_it_could_not_
     summary = str(state.result())
     assert state.name == UNREADABLE
     assert "1 video and 0 clips could not be read" in str(state.message)
-    assert "Computed 6 of 6 clips" in str(summary)
+    assert "Worked on 6 of 6 clips" in str(summary)
     assert "empty: the file is empty (0 bytes)" in summary
     stores = list((path.parent / "features").rglob("*.zarr"))
     assert len(stores) == 2
@@ -89,7 +89,7 @@ def test_helpers_that_nobody_takes_are_cancelled_and_the_run_does_all_by_itself(
     with pytest.raises(VadprobeError, match=r"work_pool must be a pool of the server, got 'nowhere'"):
         extract_features(str(path), workers=3, work_pool="nowhere")
     state = extract_features(str(path), workers=3, work_pool="cluster", work_queue="fast", return_state=True)
-    assert "Computed 6 of 6 clips" in str(state.message)
+    assert "Worked on 6 of 6 clips" in str(state.message)
     with get_client(sync_client=True) as client:
         pool = client.read_deployment_by_name("extract-partitions/cluster").work_pool_name
         helpers = [run for run in client.read_flow_runs() if run.work_queue_name == "fast"]

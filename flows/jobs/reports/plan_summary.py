@@ -1,6 +1,6 @@
 """The work of an extraction in sentences for people, and in JSON for programs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from vadprobe.store.datasets.joining import missing_lines
@@ -50,7 +50,7 @@ def plan_lines(dataset: "Dataset", plan: "ExtractionPlan") -> Iterator[str]:
         yield (
             f"{sampling.sampling.key}: {counted(len(sampling.clips), 'clip')} of "
             f"{counted(len(sampling.clips.video_ids), 'video')}, {counted(len(sampling.writers), 'prompt')}, "
-            f"{total - len(sampling.pending()):,} of {counted(total, 'partition')} done, "
+            f"{total - len(sampling.pending())} of {counted(total, 'partition')} done, "
             f"{size_text(sampling.n_bytes)} of features before compression"
         )
         contents = sampling.writers[0].contents
@@ -63,8 +63,15 @@ def plan_lines(dataset: "Dataset", plan: "ExtractionPlan") -> Iterator[str]:
     yield from missing_lines(dataset.missing)
     for video, reason in sorted(plan.unreadable.items()):
         yield f"Video not readable: {video}: {reason}"
-    left = plan_content(dataset, plan)
-    yield (
-        f"Left to compute: {counted(left['clips_to_compute'], 'clip')}, with about "
-        f"{size_text(left['bytes_to_write'])} of features in {counted(left['files_to_write'], 'file')}."
+    yield _left(plan_content(dataset, plan))
+
+
+def _left(content: Mapping[str, Any]) -> str:
+    """Say how much of a plan is left, from its JSON values."""
+    clips = content["clips_to_compute"]
+    if not clips:
+        return "No clip is left to compute."
+    return (
+        f"{counted(clips, 'clip is', 'clips are')} left to compute; the features will take about "
+        f"{size_text(content['bytes_to_write'])} in {counted(content['files_to_write'], 'file')}."
     )

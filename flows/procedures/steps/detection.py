@@ -138,11 +138,11 @@ def publish(folder: "GrowingFolder", computed: Sequence[Path]) -> list[str]:
     with without_server():
         create_table_artifact(rows, key=artifact_key("events", name), description=about)
         if unreadable:
-            about = f"{len(unreadable):,} of {counted(len(videos), 'video')} could not be read completely."
+            about = f"{len(unreadable)} of {counted(len(videos), 'video')} could not be read whole."
             create_table_artifact(unreadable[:MOST_ROWS], key=artifact_key("not-readable", name), description=about)
         _publish_pictures(folder, computed, [one.event.video for one in events])
-    looked = f"Looked at {len(computed):,} of {counted(len(videos), 'video')}"
-    first = f"{looked}; {counted(len(events), 'event')} in the results."
+    looked = f"{len(computed)} of {counted(len(videos), 'video')}"
+    first = f"Looked at {looked}; {counted(len(events), 'event is', 'events are')} in the results."
     return [first, *folder.detector.notes(), *folder.notes, f"Results: {folder.out}"]
 
 

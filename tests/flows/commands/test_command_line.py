@@ -20,7 +20,7 @@ def test_extract_verify_and_a_second_extract(job: Callable[..., Path], run: Run)
     path = job()
     for command, words in (
         ("plan", "6 clips are left to compute"),
-        ("extract", "Computed 6 of 6 clips"),
+        ("extract", "Worked on 6 of 6 clips"),
         ("verify", "sound"),
         ("extract", "Nothing to compute"),
     ):
@@ -49,7 +49,7 @@ def test_a_card_that_cannot_be_written_harms_no_extraction(job: Callable[..., Pa
     next(path.parent.rglob("coarse.zarr")).with_name("README.md").mkdir()
     code, out, err = run("extract", path)
     assert code == 0
-    assert "1 partition committed" in out
+    assert "1 partition is committed" in out
     assert "the stores are complete without it" in err
 
 

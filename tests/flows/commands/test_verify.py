@@ -83,7 +83,7 @@ def test_problems_are_listed_with_what_to_redo(run, root):
     assert f"{stores(root)[0]}: partition 1: the shard of answer_logits was changed" in out
     assert f"{stores(root)[0]}: partitions to redo: 1\n" in out
     assert "'vadprobe extract --repair' would do this:\n" in out
-    assert "1 partitions are reset" in out
+    assert "1 partition is reset" in out
     assert f"{stores(root)[1]}: 300 rows (0 failed)" in out  # the other one is read all the same
     assert "problems=1" in err
 
@@ -139,7 +139,7 @@ def test_resuming_says_what_was_read_before(run, root, monkeypatch):
         verify(store, stop)
     code, out, err = run(store, "--resume")
     assert code == 0
-    assert "1 partition read before: sound" in out
+    assert "1 partition was read before: sound" in out
     assert "verifying: 100%" in err
 
 

@@ -129,7 +129,7 @@ def test_two_processes_write_the_store_that_one_writes(
     assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 3
     captured = capsys.readouterr()
     assert captured.out.count("cpu: ") == 2
-    assert "Computed 260 of 260 clips; 2 partitions committed." in captured.out
+    assert "Worked on 260 of 260 clips; 2 partitions are committed." in captured.out
     assert "Video not readable: empty: the file is empty (0 bytes)" in captured.out
     assert "260/260" in captured.err
     assert_same_stores(job.parent / "features", alone)
@@ -182,7 +182,7 @@ def test_the_partition_of_a_killed_process_is_taken_over(
     assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 3  # one video cannot be read
     captured = capsys.readouterr()
     assert "The process on cpu was ended by signal 9." in captured.err
-    assert "1 partition committed" in captured.out
+    assert "1 partition is committed" in captured.out
     assert main(["extract", str(alone)]) == 3
     assert_same_stores(job.parent / "features", alone.parent / "features")
     assert main(["verify", str(job)]) == 0

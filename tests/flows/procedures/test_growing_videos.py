@@ -25,13 +25,13 @@ def test_a_run_computes_the_videos_that_came_since(
     settings: dict[str, Any] = {"length": 2, "more": '[extraction]\nnew_videos = "append"'}
     path = job(**settings)
     write_video(path.parent / "videos" / "clip0.mp4", n_frames=510)
-    assert "Computed 265 of 265 clips" in run(path)
+    assert "Worked on 265 of 265 clips" in run(path)
     (store,) = (path.parent / "features").rglob("*.zarr")
     shards = {shard: shard.read_bytes() for shard in store.glob("*/c/0/0/**/*") if shard.is_file()}
     before = FeatureStore.open(store).answer_logits(np.arange(256))
     assert "Nothing to compute" in run(path)
     write_video(path.parent / "videos" / "a.mp4", n_frames=7)  # by its name it would be the first
-    assert f"Computed {265 + 4 - 256} of 269 clips" in run(path)
+    assert f"Worked on {265 + 4 - 256} of 269 clips" in run(path)
     after = FeatureStore.open(store)
     assert after.clips.video_ids == ("clip0", "clip1", "a")
     assert after.written.all()

@@ -57,7 +57,7 @@ def test_killed_or_interrupted_files_are_valid_and_the_next_run_says_what_it_doe
         assert [row["segment"] for row in lines(out / "scores.jsonl")] == list(range(len(lines(out / "scores.jsonl"))))
         assert all(row["stop_frame"] > row["start_frame"] for row in lines(out / "events.jsonl"))
         told = refused("detect", *words, "--out", out)
-        assert "holds a detection that was cut off, or is still running (scores.jsonl, events.jsonl)" in told
+        assert "holds a detection that was cut off, or still runs (scores.jsonl, events.jsonl)" in told
         assert "begin anew with --overwrite" in told
         (out / "scores.jsonl").write_text("{}\n")  # so that lines are those of the next run
         with half_way(out, *words, "--overwrite") as process:
