@@ -205,13 +205,13 @@ def test_who_may_not_list_reads_what_is_there(
     root = location(f"{bucket}/unlisted")
     path = pushed(local, root)
     no_listing(root)
-    with pytest.raises(NoListingError, match="may not be listed with the credentials of the environment"):
+    with pytest.raises(NoListingError, match="cannot be listed with the credentials of the environment"):
         list(path.iterdir())
     rows = np.arange(N_CLIPS)
     np.testing.assert_array_equal(FeatureStore.open(path).hidden_states(rows, [1]), local.hidden_states(rows, [1]))
     found = verify(path)
     assert found.problems == ()
-    assert "may not be listed" in found.notes[0]
+    assert "cannot be listed" in found.notes[0]
     assert "sound" in run(capsys, "verify", path)
     assert "520 of 520 rows" in run(capsys, "show", path)
     run(capsys, "diff", path, local.path, "--values")
@@ -219,7 +219,7 @@ def test_who_may_not_list_reads_what_is_there(
     run(capsys, "export", path, tmp_path / "npy", "--format", "npy", "--layers", "1", "--videos", "video 0")
     for command in (("ls", root), ("gc", root)):
         assert main(list(map(str, command))) == 2
-        assert "may not be listed" in capsys.readouterr().err
+        assert "cannot be listed" in capsys.readouterr().err
 
 
 def test_what_is_not_written_yet_may_not_be_read_but_is_not_damaged(

@@ -145,7 +145,7 @@ def test_the_best_prompt_is_chosen_on_the_test_videos_and_says_so(lab: Experimen
     assert best.numbers["auc"].value == max(row.numbers["auc"].value for row in singles)
     assert best.choice in {row.label for row in singles}
     assert "chosen on the test videos" in best.label
-    assert any("upper bound and no result" in note for note in table.notes)
+    assert any("upper bound and not a result" in note for note in table.notes)
 
 
 def test_draws_give_a_mean_with_its_range_and_equal_draws_are_made_once(lab: ExperimentContext) -> None:

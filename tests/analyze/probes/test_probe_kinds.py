@@ -335,5 +335,5 @@ def test_an_edited_probe_is_refused(kind, change, words):
 def test_a_probe_that_lacks_a_number_is_refused():
     value = DistanceProbe(np.zeros(2), np.ones(2), np.zeros(2), np.ones(2)).to_json()
     del value["normal"]
-    with pytest.raises(VadprobeError, match="it needs anomalous, mean, normal, scale; got anomalous, mean, scale"):
+    with pytest.raises(VadprobeError, match="and needs anomalous, mean, normal, scale; got anomalous, mean, scale"):
         probe_from_json(value)
