@@ -126,7 +126,8 @@ class AnalysisConfig(Section):
         "result is stamped",
     )
     steps: str = Field(
-        default="steps", description="folder of the results of steps by digest; jobs of one workspace share it"
+        default="steps",
+        description="folder that keeps the results of steps by their digest; jobs of one workspace share it",
     )
     scheduler: str = Field(
         default="processes",

@@ -86,7 +86,7 @@ def make_demo_backbone(
         out: the folder to make, a checkpoint with backbone_card.json; a finished one of this recipe is left alone
         work: folder of drawn clips and training states, another than OUT; other seeds use the same clips
         seed: seed of the weights, of the order of clips and of their wordings
-        workers: processes that draw; with more than one, two train, and the steps are the same
+        workers: processes that draw; with more than one, two processes train, in the same steps
         shots: shots to draw for the training, ten clips each
         vision_steps: steps in which the vision tower learns single words
         caption_steps: steps in which all of it learns captions

@@ -68,8 +68,8 @@ def export_fiftyone(config: Path, out: Path, /) -> int:
     """Write the results of a finished analysis as JSON files that FiftyOne reads.
 
     data.json names the videos; truth.json, events.json and clips.json have temporal detections: the true intervals,
-    what was detected, and every clip with its score. embeddings.npy has the layer or heads that the detector reads of
-    every clip, embeddings.json the clips of its rows. FiftyOne is not needed here.
+    what was detected, and every clip with its score. embeddings.npy has, for every clip, the layer or heads
+    that the detector reads; embeddings.json names the clip of each of its rows. FiftyOne is not needed here.
 
     Example: vadprobe export-fiftyone my-job.toml fiftyone
 

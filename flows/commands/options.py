@@ -155,7 +155,7 @@ class DatasetOptions:
     annotations: Path | None = None
     """the annotation file, or its folder with split lists and frame counts; for 'manifest' a table or a folder"""
     videos: Path | None = None
-    """the video files, in any folders below"""
+    """folder of the video files, with its subfolders"""
     intervals: IntervalConvention | None = None
     """what 's e' in a text annotation (ucf-crime, xd-violence, msad) means; default: zero-based-half-open"""
     frame_counts: Path | None = None

@@ -78,7 +78,8 @@ def push(source: Place, root: Place, /, *, parts: PartOptions = PartOptions(), r
     Chunks are copied as they are stored and checked on the way; a copy is a store like any other. An interrupted copy
     goes on when the command is given again. Rows come in partitions of 256 clips, as they are stored.
 
-    A repository of the Hugging Face Hub takes each store as one commit, made of a copy in the folder of TMPDIR.
+    A repository of the Hugging Face Hub takes each store as one commit, made from a copy in the folder that TMPDIR
+    names.
 
     Example: vadprobe push features s3://bucket/features
 

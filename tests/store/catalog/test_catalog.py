@@ -135,7 +135,7 @@ def _edit(path, **changes):
         (lambda path: path.write_text('{"attributes": {}}'), "it has no attribute 'vadprobe'"),
         (lambda path: path.write_bytes(b"\xff\xfe\x00"), "is not valid JSON"),
         (lambda path: _edit(path, digest="0" * 64), "the attributes were edited"),
-        (lambda path: _edit(path, spec=[1]), "is not one"),
+        (lambda path: _edit(path, spec=[1]), "is not valid"),
         (lambda path: _edit(path, state="finished"), "state must be 'open' or 'committed', got 'finished'"),
         (lambda path: _edit(path, format_version=9), "update vadprobe"),
     ],
@@ -275,8 +275,8 @@ def test_names_of_a_catalog_are_never_trusted_as_paths(root, name):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("[]", "is no catalog"),
-        ('{"vadprobe_catalog": 1}', "is no catalog"),
+        ("[]", "is not a catalog"),
+        ('{"vadprobe_catalog": 1}', "is not a catalog"),
         ('{"vadprobe_catalog": 2, "stores": []}', "update vadprobe"),
         ("{", "is not valid JSON"),
     ],

@@ -136,7 +136,7 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_anything_is_written(who
     usage = disk_space.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda path: usage._replace(free=1000))
     for copy in (lambda: transfer(whole, tmp_path, Choice()), lambda: compact(whole, tmp_path, Choice(), 512)):
-        with pytest.raises(StoreError, match="is free at"):
+        with pytest.raises(StoreError, match="are free at"):
             copy()
     assert list(tmp_path.iterdir()) == []
 

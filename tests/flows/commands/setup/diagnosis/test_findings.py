@@ -110,7 +110,7 @@ def test_a_bucket_is_tried_with_a_condition_and_left_as_it_was(monkeypatch: pyte
         assert not list(root.iterdir())
         monkeypatch.setattr(type(root), "create", lambda self, content: self.write_bytes(content))
         *_, writing = places.place_findings(root, write=True)
-        assert (writing.state, "ignores conditions" in writing.text) == ("problem", True)
+        assert (writing.state, "ignores the conditions" in writing.text) == ("problem", True)
         assert not list(root.iterdir())
 
 
