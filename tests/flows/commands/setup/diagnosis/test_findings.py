@@ -129,4 +129,4 @@ def test_lines_put_the_cure_below_and_the_command_counts_problems(monkeypatch: p
     found = {entry["part"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert found["Prefect"]["state"] == "problem"
     assert found["workspace"]["state"] == "note"
-    assert "0.0 GB free" in found["workspace"]["text"]
+    assert "1.00 MB free" in found["workspace"]["text"]
