@@ -15,6 +15,7 @@ from vadprobe.analyze.features.pass_costs import TEXT_TOKENS, PassCost, pass_cos
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.text import percent
 from vadprobe.store.format.specification import BackboneSpec
 
 METRICS = ("seconds", "tflop", "features", "videos")
@@ -102,7 +103,7 @@ def _video_rows(inputs: AnalysisInputs, calibration: Calibration) -> list[Row]:
     total, used = len(inputs.truth.of_split("train")), len(np.unique(calibration.groups))
     return [
         Row("all training videos", _numbers(videos=total), n_draws=1, key="videos-all"),
-        Row(f"calibration videos ({used / total:.1%})", _numbers(videos=used), n_draws=1, key="videos-used"),
+        Row(f"calibration videos ({percent(used / total, 1)})", _numbers(videos=used), n_draws=1, key="videos-used"),
     ]
 
 

@@ -21,7 +21,7 @@ from vadprobe.analyze.features.answers import answers_by_prompt
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.saliency.selection import Selection, layer_name
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.text import first_few
+from vadprobe.store.files.text import first_few, percent
 from vadprobe.store.format.sampling import Sampling
 
 Found = TypeVar("Found")
@@ -233,7 +233,7 @@ def _spread(draws: Sequence[Mapping[str, float]], first: Evaluation | None) -> t
     intervals = first.intervals if first is not None else {}
     numbers = {name: Number(value, *intervals.get(name, ())) for name, value in draws[0].items()}
     confidence = first.bootstrap.confidence if first is not None else 0.95
-    return numbers, f"{confidence:.0%} of video resamples of one calibration draw" if intervals else ""
+    return numbers, f"{percent(confidence)} of video resamples of one calibration draw" if intervals else ""
 
 
 def describe(selection: Selection) -> str:

@@ -8,7 +8,7 @@ from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.evaluation.reliability import MEANING, Reliability
 from vadprobe.analyze.report.published.numbers import SETS, published_on
 from vadprobe.store.datasets.annotations.conventions import DEFAULT_CONVENTION
-from vadprobe.store.files.text import counted, short, table
+from vadprobe.store.files.text import counted, percent, short, table
 
 _COLUMNS = (
     ("auc", "AUC"),
@@ -58,7 +58,7 @@ def _metric_table(evaluation: Evaluation) -> list[str]:
     rows = [("these scores", {name: getattr(evaluation, name) for name, _ in _COLUMNS})]
     if evaluation.intervals:
         for place, end in ((0, "from"), (1, "to")):
-            name = f"  {evaluation.bootstrap.confidence:.0%} of video resamples, {end}"
+            name = f"  {percent(evaluation.bootstrap.confidence)} of video resamples, {end}"
             rows.append((name, {column: evaluation.intervals[column][place] for column, _ in _COLUMNS}))
     rows += [(f"  baseline: {BASELINE_NAMES.get(n, n)}", dict(values)) for n, values in evaluation.baselines.items()]
     headings = [heading for _, heading in _COLUMNS]

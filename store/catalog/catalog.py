@@ -103,7 +103,7 @@ def read_catalog(root: StorePath) -> Catalog:
         if len(names) != DEPTH + 1:
             continue
         if not all(map(is_key, names)):
-            notes.append(f"{store.path} is left out: its name is no key of a prompt.")
+            notes.append(f"{store.path} is left out: its name is not a key of a prompt.")
             continue
         dataset, sampling, backbone, prompt = names
         entry = _entry(root, (dataset, sampling, backbone, prompt), store)

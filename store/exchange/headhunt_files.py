@@ -203,7 +203,7 @@ def _segments(values: np.ndarray, layout: Layout) -> np.ndarray:
             f"its tensor has shape {shape}; if the first axis counts segments, say how long they are (--clip-length)"
         )
     if values.shape[2] % layout.heads:
-        raise PickleError(f"its width {values.shape[2]} is no multiple of {layout.heads} heads; correct --heads")
+        raise PickleError(f"its width {values.shape[2]} is not a multiple of {layout.heads} heads; correct --heads")
     return values.reshape(*values.shape[:2], layout.heads, values.shape[2] // layout.heads)
 
 

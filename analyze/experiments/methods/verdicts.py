@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from vadprobe.analyze.experiments.methods.answer_rows import ANSWER
 from vadprobe.analyze.experiments.methods.entry import Difference, Entry
 from vadprobe.analyze.experiments.methods.text_rows import TEXT
+from vadprobe.store.files.text import percent
 
 NEAR = 0.01
 """Distance of the AUC within which a layer counts as good as the best."""
@@ -90,4 +91,4 @@ def _gain(name: str, mine: Entry, other: str, theirs: Entry) -> str:
 def _ends(gain: Difference) -> str:
     if not gain.has_interval:
         return ""
-    return f" [{gain.low:.4f}, {gain.high:.4f}] ({gain.confidence:.0%} of paired resamples of the videos)"
+    return f" [{gain.low:.4f}, {gain.high:.4f}] ({percent(gain.confidence)} of paired resamples of the videos)"

@@ -8,6 +8,7 @@ from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
 from vadprobe.analyze.report.part import ReportPart
 from vadprobe.analyze.report.published.numbers import SETS, published_on
 from vadprobe.analyze.report.views import PageTable, Value
+from vadprobe.store.files.text import percent
 
 _HEADINGS = {
     "auc": "AUC",
@@ -55,7 +56,7 @@ def results_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTab
 
 def _beside(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     if result["intervals"]:
-        share = f"{result['bootstrap']['confidence']:.0%} of video resamples"
+        share = f"{percent(result['bootstrap']['confidence'])} of video resamples"
         for place, end in ((0, "from"), (1, "to")):
             yield f"{share}, {end}", {name: ends[place] for name, ends in result["intervals"].items()}
     for name, title in BASELINE_NAMES.items():

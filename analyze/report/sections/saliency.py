@@ -151,7 +151,7 @@ def chance_table(part: ReportPart, label: str, number: int) -> PageTable | None:
         if relabelled
         else ""
     )
-    caption = f"{label}: what chance gives.{about} What was chosen is the best of many, so these are no results."
+    caption = f"{label}: what chance gives.{about} The choice is the best of many, so these numbers are not results."
     return PageTable(f"chance-{number}", caption, head, rows)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from vadprobe.analyze.configuration import METHODS
 from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
 from vadprobe.analyze.report.part import ReportPart
+from vadprobe.store.files.text import percent
 
 _GUESSING = 0.5
 _METHODS = {"layer": ("DLSP", "HiProbe-VAD"), "head": ("RHI", "HeadHunt-VAD")}
@@ -33,7 +34,7 @@ def _value(result: Mapping[str, Any]) -> Iterator[str]:
     if not ends or ends[0] is None:
         yield f"{chance} No interval is known, so nothing is said about other videos."
         return
-    share = f"{result['bootstrap']['confidence']:.0%} of resamples of these videos"
+    share = f"{percent(result['bootstrap']['confidence'])} of resamples of these videos"
     yield f"{chance} {share} give an AUC of {ends[0]:.4f} to {ends[1]:.4f}: the interval."
     if ends[0] > _GUESSING:
         yield "The whole interval lies above 0.5, the AUC of guessing."

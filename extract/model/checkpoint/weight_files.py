@@ -77,7 +77,7 @@ def _shards(folder: Path) -> Iterator[str]:
         places = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         names = sorted({str(name) for name in places.values()})
     except (ValueError, LookupError, TypeError, AttributeError):
-        yield f"{path} is no index of weights; {_AGAIN}"
+        yield f"{path} is not an index of weights; {_AGAIN}"
         return
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:

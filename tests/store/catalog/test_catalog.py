@@ -183,7 +183,7 @@ def test_what_lies_about_is_no_store(root):
     (root / "toys" / SAMPLING.key / "toy" / "my notes.zarr").mkdir()
     catalog = read_catalog(root)
     assert len(catalog.entries) == 3
-    assert ["its name is no key of a prompt" in note for note in catalog.notes] == [True]
+    assert ["its name is not a key of a prompt" in note for note in catalog.notes] == [True]
 
 
 def test_oddities_are_entries_or_notes(root):

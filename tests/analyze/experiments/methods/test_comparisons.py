@@ -242,7 +242,7 @@ def test_differences_are_those_of_paired_resamples(lab: ExperimentContext, texts
     assert "the best of 3 rows of the model's own text (chosen on test)" in said
     (answered,) = [note for note in notes if note.startswith("HiProbe-VAD") and "the model's own p(yes)" in note]
     assert "the best of 9 rows" in answered
-    assert "(95% of paired resamples of the videos)" in said
+    assert "(95 % of paired resamples of the videos)" in said
 
 
 def test_a_backbone_without_a_card_names_no_kind(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ SHARD_FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "empty": (lambda folder: _change(folder, lambda content: b""), "does not begin as a"),
     "longer": (lambda folder: _change(folder, lambda content: content + b"x"), "its header says"),
     "of another": (_swap, r"model-00002-of-00003\.safetensors lacks .*, which is in it by .*: they are of two"),
-    "no index": (lambda folder: (folder / INDEX).write_text("[]"), "is no index of weights"),
+    "no index": (lambda folder: (folder / INDEX).write_text("[]"), "is not an index of weights"),
     "none": (lambda folder: (folder / INDEX).unlink(), r"holds no model\.safetensors and no .*; download"),
 }  # fmt: skip
 
