@@ -66,6 +66,7 @@ def commands(config: Path) -> dict[str, list[str]]:
         "ls": ["ls", str(job.workspace / job.config.store.root)],
         "show": ["show", str(job.stores[0])],
         "plan, nothing left": ["plan", str(config)],
+        "extract, nothing left": ["extract", str(config)],
         "analyze, nothing to compute": ["analyze", str(config)],
     }
 

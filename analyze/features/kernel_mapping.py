@@ -11,7 +11,7 @@ import numpy as np
 
 from vadprobe.analyze.compute.scheduling import Scheduler, Task
 from vadprobe.analyze.features.opened_stores import StoreState, opened, state_of
-from vadprobe.analyze.features.selected import n_selected, read_stored
+from vadprobe.analyze.features.selected import check_selected, n_selected, read_stored
 from vadprobe.analyze.probes.kinds.registry import Probe
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
@@ -114,8 +114,13 @@ def check_has_heads(backbone: BackboneSpec) -> None:
 def probabilities(
     store: FeatureStore, selection: Selection, probe: Probe, rows: np.ndarray, scheduler: Scheduler
 ) -> np.ndarray:
-    """Compute the probe's probability of some rows, (n,) float64, by spans of partitions; a failed row is NaN."""
+    """Compute the probe's probability of some rows, (n,) float64, by spans of partitions; a failed row is NaN.
+
+    Raises:
+        StoreError: if the store was not made to have what is selected.
+    """
     rows = np.asarray(rows)
+    check_selected(store, selection, rows)
     state = state_of(store)
     spans = partition_spans(rows, store.contents.partition_rows, n_selected(store, selection))
     tasks = [

@@ -4,6 +4,7 @@ import numpy as np
 
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.reading.feature_store import FeatureStore
+from vadprobe.store.reading.requests import check_stored
 
 
 def read_stored(store: FeatureStore, selection: Selection, rows: np.ndarray) -> np.ndarray:
@@ -30,6 +31,16 @@ def read_stored(store: FeatureStore, selection: Selection, rows: np.ndarray) -> 
 def read_selected(store: FeatureStore, selection: Selection, rows: np.ndarray) -> np.ndarray:
     """Read the same as `read_stored`, in float64."""
     return read_stored(store, selection, rows).astype(np.float64)
+
+
+def check_selected(store: FeatureStore, selection: Selection, rows: np.ndarray) -> None:
+    """Refuse a selection that the store was not made to have at some rows, before any work on them begins.
+
+    Raises:
+        StoreError: naming what is missing, and what there is.
+    """
+    name = "hidden_states" if selection.unit == "layer" else "head_outputs"
+    check_stored(store.path, store.spec, store.contents, name, selection.indices, rows)
 
 
 def n_selected(store: FeatureStore, selection: Selection) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from vadprobe.analyze.probes.terms import ProbeKind
 from vadprobe.store.errors import VadprobeError
 
-_BLOCK_ROWS = 2048  # rows standardised at a time; bounds memory, never changes a score
+_BLOCK_VALUES = 1 << 17  # standardised at a time: they stay in the processor's cache; never changes a score
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +56,13 @@ class Probe(ABC):
                 "pass (n, k) features of the probe's own selection."
             )
         scores = np.empty(len(features))
-        for start in range(0, len(features), _BLOCK_ROWS):
-            block = np.array(features[start : start + _BLOCK_ROWS], dtype=np.float64, order="C")
+        n_rows = max(1, _BLOCK_VALUES // max(1, len(self.mean)))
+        for start in range(0, len(features), n_rows):
+            block = np.array(features[start : start + n_rows], dtype=np.float64, order="C")
             block[~np.isfinite(block).all(axis=1)] = np.nan
             block -= self.mean
             block /= self.scale
-            scores[start : start + _BLOCK_ROWS] = self._score_standardised(block)
+            scores[start : start + n_rows] = self._score_standardised(block)
         return scores
 
     def to_json(self) -> dict[str, Any]:

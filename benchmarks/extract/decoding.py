@@ -44,11 +44,12 @@ def write_video(path: Path, sizes: argparse.Namespace) -> None:
     still = np.kron(coarse, np.ones((8, 8), dtype=np.int64)) + make.integers(-12, 12, (sizes.height, sizes.width))
     noise = make.integers(-3, 4, (16, sizes.height, sizes.width))
     scenes = np.clip(still + noise, 0, 255).astype(np.uint8)
-    colour = make.integers(90, 166, (sizes.height // 16, sizes.width // 8), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    patches = make.integers(90, 166, (-(-sizes.height // 16), sizes.width // 8), dtype=np.uint8)
+    colour = patches.repeat(8, 0).repeat(8, 1)[: sizes.height // 2]
     with av.open(str(path), "w") as file:
-        stream = file.add_stream("libx264", rate=sizes.rate)
+        stream = file.add_stream(sizes.codec, rate=sizes.rate)
         stream.height, stream.width, stream.pix_fmt = sizes.height, sizes.width, "yuv420p"
-        stream.options = {"preset": sizes.preset, "g": "250", "crf": "23"}
+        stream.options = {"preset": sizes.preset, "g": "250", "crf": "23", "x265-params": "log-level=error"}
         for number in range(round(60 * sizes.minutes * sizes.rate)):
             grey = scenes[number % len(scenes)].copy()
             for shape in range(3):
@@ -205,9 +206,11 @@ def run_here(sizes: argparse.Namespace) -> None:
     shown, whole = list[int](), {}
     began, cpu = time.perf_counter(), _cpu_seconds()
     for number, frames in enumerate(WAYS[sizes.way][0](sizes.video, chosen)):
+        paused, worked = time.perf_counter(), time.process_time()  # what is looked at here belongs to no way
         shown += numbers_of(frames)
         if number % looked_at == 0:
             whole[str(number * step)] = frames.copy()
+        began, cpu = began + time.perf_counter() - paused, cpu + time.process_time() - worked
     seconds, cpu = time.perf_counter() - began, _cpu_seconds() - cpu
     if sizes.way != LIMIT and shown != [index for clip in chosen for index in clip]:
         sys.exit(f"{sizes.way} returned other frames than those asked for")
@@ -280,7 +283,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     for name, default in (("rate", 30), ("height", 240), ("width", 320), ("rounds", 3), ("sample", 100)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--preset", default="veryfast", help="of the encoder x264")
+    parser.add_argument("--codec", choices=("libx264", "libx265"), default="libx264", help="H.264 or HEVC")
+    parser.add_argument("--preset", default="veryfast", help="of the encoder")
     parser.add_argument("--video", type=Path, help="use this file, or make it there if it does not exist")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     parser.add_argument("--way", choices=WAYS, help="run this way only, in this process; prints JSON")

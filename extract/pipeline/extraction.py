@@ -116,15 +116,5 @@ class Extractor:
         )
 
     def commit(self) -> list[dict[int, str]]:
-        """Commit every store.
-
-        Returns:
-            Per sampling plan, the rows that failed for any prompt with their reasons.
-        """
-        result = []
-        for sampling in self.plan.samplings:
-            failures: dict[int, str] = {}
-            for writer in sampling.writers:
-                failures.update(writer.commit())
-            result.append(failures)
-        return result
+        """Commit every store, as `ExtractionPlan.commit`."""
+        return self.plan.commit()

@@ -83,6 +83,23 @@ class ExtractionPlan:
         """Reasons by name of the videos that cannot be opened."""
         return {video.video_id: video.reason for video in self.videos if video.reason is not None}
 
+    def commit(self) -> list[dict[int, str]]:
+        """Commit every store.
+
+        Returns:
+            Per sampling plan, the rows that failed for any prompt with their reasons.
+
+        Raises:
+            StoreError: if a partition is not written.
+        """
+        result = []
+        for sampling in self.samplings:
+            failures: dict[int, str] = {}
+            for writer in sampling.writers:
+                failures.update(writer.commit())
+            result.append(failures)
+        return result
+
     @property
     def cautions(self) -> tuple[str, ...]:
         """Sentences on what the features may be taken for, as the backbone's card and the videos decide."""

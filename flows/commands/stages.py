@@ -2,12 +2,17 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from vadprobe.flows.commands.options import OptionalPositive, Positive, Whole, print_json
 from vadprobe.flows.jobs.progress import Bar, ClipProgress, open_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vadprobe.flows.jobs.reports.extraction_summary import ExtractionSummary
 
 
 def show_job(first: Annotated[str, Parameter(name="JOB")], /, *others: str, workspace: Path | None = None) -> int:
@@ -74,13 +79,18 @@ def extract(
         detector: a detector's file: compute and keep only what it reads, under its prompt and sampling
         json: print the summary as JSON, for programs
     """
-    from vadprobe.flows.commands.verify import repair
-    from vadprobe.flows.jobs.devices.processes import devices_of, extract_on
-    from vadprobe.flows.jobs.extract_job import extract_prepared, n_clips, prepare, with_detector
     from vadprobe.flows.jobs.job import load_job
+    from vadprobe.flows.jobs.plan_job import finished
     from vadprobe.store.errors import VadprobeError
 
     job = load_job(config)
+    is_plain = not (repair_first or devices or detector)
+    if is_plain and (summary := finished(job, Bar("reading headers", "video", delay=0.5))):
+        return _told(summary, [], json)
+    from vadprobe.flows.commands.verify import repair
+    from vadprobe.flows.jobs.devices.processes import devices_of, extract_on
+    from vadprobe.flows.jobs.extract_job import extract_prepared, n_clips, prepare, with_detector
+
     names = devices_of(devices)
     if detector is not None:
         if names:
@@ -98,6 +108,11 @@ def extract(
         else:
             summary = extract_prepared(extractor, progress.done)
             timings = [extractor.timings.sentence()]
+    return _told(summary, timings, json)
+
+
+def _told(summary: "ExtractionSummary", timings: "Sequence[str]", json: bool) -> int:
+    """Print what an extraction has done, and return the exit code."""
     if json:
         print_json({**asdict(summary), "timings": [*filter(None, timings)]})
     else:

@@ -1,8 +1,8 @@
 """Stage 1 of a job in steps: prepare, compute what is pending, finish. The command line and the flow share it."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vadprobe.analyze.detector.detector import Detector
@@ -13,11 +13,9 @@ from vadprobe.extract.pipeline.extraction import Extractor
 from vadprobe.extract.pipeline.open_partition import ClipDone, PartitionKey
 from vadprobe.extract.pipeline.planning import plan_extraction
 from vadprobe.flows.jobs.job import Job
-from vadprobe.store.catalog.store_card import write_card
-from vadprobe.store.datasets.joining import missing_lines
+from vadprobe.flows.jobs.reports.extraction_summary import ExtractionSummary, finish_plan
 from vadprobe.store.datasets.sources import open_dataset
-from vadprobe.store.errors import StoreError, VadprobeError
-from vadprobe.store.files.text import counted
+from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.prompts import POSITIONS
 from vadprobe.store.progress import Progress
@@ -25,49 +23,13 @@ from vadprobe.store.progress import Progress
 _LOGGER = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ExtractionSummary:
-    """Summary of an extraction: the work done, and the files and clips that could not be read."""
-
-    n_clips: int
-    n_computed: int
-    n_partitions: int
-    unreadable_videos: dict[str, str]
-    failed_clips: dict[str, str]
-    missing: tuple[str, ...] = ()
-    cautions: tuple[str, ...] = ()
-
-    @property
-    def is_whole(self) -> bool:
-        """True if every video with a file, and every clip, could be read."""
-        return not self.unreadable_videos and not self.failed_clips
-
-    def lines(self) -> Iterator[str]:
-        """Yield the summary as sentences."""
-        if self.n_computed == 0:
-            yield (
-                f"Nothing to compute: {counted(self.n_clips, 'clip')} in {counted(self.n_partitions, 'partition')}, "
-                "all in the store."
-            )
-        else:
-            yield (
-                f"Worked on {self.n_computed:,} of {counted(self.n_clips, 'clip')}; "
-                f"{counted(self.n_partitions, 'partition is', 'partitions are')} committed."
-            )
-        yield from (f"Note: {caution}" for caution in self.cautions)
-        if self.failed_clips:
-            yield f"{counted(len(self.failed_clips), 'clip')} could not be read (NaN in the store)."
-        yield from missing_lines(self.missing)
-        for video, reason in sorted(self.unreadable_videos.items()):
-            yield f"Video not readable: {video}: {reason}"
-        for clip, reason in sorted(self.failed_clips.items()):
-            yield f"Clip not readable: {clip}: {reason}"
-
-
 def prepare(job: Job, progress: Progress | None = None) -> Extractor:
     """Read the headers of the videos and create or open the stores; of the weights, only the headers are read."""
+    kept = job.kept_outline
     description = describe(job.config.backbone, job.backbone_folder)
     check_described(description)
+    if kept is not None:
+        kept.write(description)
     samplings = [_limited(job, section, description) for section in job.config.sampling]
     dataset = open_dataset(job.config.dataset, job.workspace)
     plan = plan_extraction(dataset, job.root, samplings, job.prompts, description, job.config.extraction, progress)
@@ -165,33 +127,6 @@ def n_clips(extractor: Extractor, keys: Sequence[PartitionKey]) -> int:
     return sum(extractor.n_rows(*key) for key in keys)
 
 
-def _write_cards(extractor: Extractor) -> None:
-    """Write the card beside every backbone's stores; without it they are whole all the same."""
-    for folder in {writer.path.parent for sampling in extractor.plan.samplings for writer in sampling.writers}:
-        try:
-            write_card(folder)
-        except StoreError as error:
-            _LOGGER.warning(
-                "%s (the stores are complete without it; 'vadprobe card %s' writes it later)", error, folder
-            )
-
-
 def finish(extractor: Extractor, computed: Sequence[PartitionKey]) -> ExtractionSummary:
     """Commit every store, write the cards, and return what was done."""
-    failures = extractor.commit()
-    _write_cards(extractor)
-    named = {}
-    for position, sampling in enumerate(extractor.plan.samplings):
-        for row, reason in failures[position].items():
-            clip = sampling.clips.clip(row)
-            name = f"{clip.video_id} frames {clip.start_frame}-{clip.stop_frame - 1} ({sampling.sampling.key})"
-            named[name] = reason
-    return ExtractionSummary(
-        n_clips=sum(len(sampling.clips) for sampling in extractor.plan.samplings),
-        n_computed=n_clips(extractor, computed),
-        n_partitions=sum(sampling.writers[0].n_partitions for sampling in extractor.plan.samplings),
-        unreadable_videos=extractor.plan.unreadable,
-        failed_clips=named,
-        missing=extractor.dataset.missing,
-        cautions=extractor.plan.cautions,
-    )
+    return finish_plan(extractor.dataset, extractor.plan, n_clips(extractor, computed))

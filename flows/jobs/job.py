@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -18,6 +19,9 @@ from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.prompts import Position, Prompt, key_at
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.settings import Section
+
+if TYPE_CHECKING:
+    from vadprobe.extract.model.checkpoint.outline import KeptOutline
 
 
 class JobConfig(Section):
@@ -153,6 +157,26 @@ class Job:
         if self.config.analysis is None:
             raise VadprobeError(f"{self.path} has no section [analysis]; add one, or use 'vadprobe extract' alone.")
         return self.config.analysis
+
+    @property
+    def kept_outline(self) -> "KeptOutline | None":
+        """Place of what is kept of the backbone since it was described; None if it must be described each time.
+
+        A hub's checkpoint may be another one by now, and code of its own may read anything: both are always described.
+
+        Raises:
+            VadprobeError: if the checkpoint's weights are not there, or are only pointers to them.
+        """
+        config, folder = self.config.backbone, self.backbone_folder
+        if folder is None or config.trust_remote_code:
+            return None
+        from vadprobe.extract.model.checkpoint.outline import KeptOutline
+        from vadprobe.extract.model.checkpoint.weight_files import check_pointers, check_weights
+
+        check_pointers(config.key, folder)
+        check_weights(config.key, folder)
+        asked = [(prompt.text, one.frames_per_clip, prompt.before) for one in self.samplings for prompt in self.prompts]
+        return KeptOutline(self.steps / "backbone", config, folder, asked, self.config.extraction.device)
 
     @property
     def steps(self) -> Path:

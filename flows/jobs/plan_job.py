@@ -1,9 +1,9 @@
 """The plan of a job: its stores, and what they lack. Where the checkpoint is as it was, torch is not loaded."""
 
-from vadprobe.extract.model.checkpoint.outline import KeptOutline, Outline, PlannedBackbone
-from vadprobe.extract.model.checkpoint.weight_files import check_pointers, check_weights
+from vadprobe.extract.model.checkpoint.outline import PlannedBackbone
 from vadprobe.extract.pipeline.planning import ExtractionPlan, plan_extraction
 from vadprobe.flows.jobs.job import Job
+from vadprobe.flows.jobs.reports.extraction_summary import ExtractionSummary, finish_plan
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.progress import Progress
@@ -26,27 +26,31 @@ def plan_job(job: Job, progress: Progress | None = None) -> tuple[Dataset, Extra
     return dataset, plan_extraction(dataset, job.root, samplings, job.prompts, backbone, config, progress)
 
 
-def _backbone(job: Job) -> PlannedBackbone:
-    """Return the backbone as it was described before, or describe it.
+def finished(job: Job, progress: Progress | None = None) -> ExtractionSummary | None:
+    """Return the summary of a job whose stores lack nothing, and commit them, without torch.
 
-    A hub's checkpoint may be another one by now, and code of its own may read anything: both are always described.
+    None if something is left to compute, or if only the checkpoint itself can tell: it was not described before, it was
+    changed since, or a detector's prompt is to be compared with its tokenizer.
     """
-    config, folder, kept = job.config.backbone, job.backbone_folder, None
-    if folder is not None and not config.trust_remote_code:
-        check_pointers(config.key, folder)
-        check_weights(config.key, folder)
-        device = job.config.extraction.device
-        questions = [
-            (prompt.text, one.frames_per_clip, prompt.before) for one in job.samplings for prompt in job.prompts
-        ]
-        kept = KeptOutline(job.steps / "backbone", config, folder, questions, device)
-        found = kept.read()
-        if found is not None:
-            return found
+    kept = None if any(section.detector for section in job.config.sampling) else job.kept_outline
+    if kept is None or kept.read() is None:
+        return None
+    dataset, plan = plan_job(job, progress)
+    if any(sampling.pending() for sampling in plan.samplings):
+        return None
+    return finish_plan(dataset, plan, 0)
+
+
+def _backbone(job: Job) -> PlannedBackbone:
+    """Return the backbone as it was described before, or describe it."""
+    kept = job.kept_outline
+    found = None if kept is None else kept.read()
+    if found is not None:
+        return found
     from vadprobe.extract.model.backbone import check_described, describe
 
-    description = describe(config, folder)
+    description = describe(job.config.backbone, job.backbone_folder)
     check_described(description)
     if kept is not None:
-        kept.write(Outline.of(description, questions, device))
+        kept.write(description)
     return description

@@ -9,8 +9,7 @@ from prefect.states import Completed, Failed
 from vadprobe.store.files.text import counted
 
 if TYPE_CHECKING:
-    from vadprobe.store.files.text import counted
-from vadprobe.flows.jobs.extract_job import ExtractionSummary
+    from vadprobe.flows.jobs.reports.extraction_summary import ExtractionSummary
 
 UNREADABLE = "Completed with unreadable videos"
 """Name of the state of a run that could not read all there is; the command's exit code 3."""

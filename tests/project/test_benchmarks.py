@@ -21,6 +21,7 @@ from tests.support.oracles.eager_reference import ROUNDING
 from tests.support.paths import ROOT, SHARED
 from tests.support.planted import write_planted
 from vadprobe.analyze.compute.cluster import open_scheduler
+from vadprobe.analyze.experiments.tables import TABLES
 from vadprobe.store.reading.feature_store import FeatureStore
 
 Run = Callable[..., tuple[str, Any]]
@@ -404,6 +405,17 @@ def test_an_analysis_of_a_whole_set_is_measured_at_a_small_size(run, tmp_path):
     assert all(one["auc"] > 0.9 for one in found["cases"]), printed
     assert set(found["slopes"]) == {"headhunt", "hiprobe"}
     assert (tmp_path / "result.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_all_tables_of_a_whole_set_are_measured_at_a_small_size(run, tmp_path):
+    shape = ["--layers=4", "--heads=6", "--head-dim=8", "--hidden=32", f"--folder={tmp_path}"]
+    printed, found = run("all_tables", "--scale=0.02", "--draws=2", "--resamples=20", *shape)
+    assert list(found["tables"]) == list(TABLES)
+    assert [one["real"] for one in found["sets"]] == [False, False]
+    measured = {name: table["measured"] / table["rows"] for name, table in found["tables"].items()}
+    assert {name for name, share in measured.items() if share == 1} >= {"hiprobe-4", "headhunt-3", "layers", "heads"}
+    assert "Traceback" not in printed
 
 
 @pytest.mark.skipif(not (SHARED / "ucf-crime").exists(), reason="the annotation files (../shared/data) are not here")

@@ -129,6 +129,7 @@ class KeptOutline:
     def __init__(
         self, place: Path, config: BackboneConfig, folder: Path, questions: Sequence[Question], device: str
     ) -> None:
+        self._questions, self._device = questions, device
         asked = [config.model_dump(mode="json"), str(folder.resolve()), [list(one) for one in questions], device]
         self._path = place / f"{digest_json(asked)[:32]}.json"
         self._key = digest_json([*asked, _states(content_files(folder)), _states(_own_files()), _environment()])
@@ -141,8 +142,9 @@ class KeptOutline:
                 return Outline.from_json(kept["outline"])
         return None
 
-    def write(self, outline: Outline) -> None:
-        """Keep an outline; a folder that cannot be written to costs only time."""
+    def write(self, backbone: PlannedBackbone) -> None:
+        """Ask a backbone and keep what it says; a folder that cannot be written to costs only time."""
+        outline = Outline.of(backbone, self._questions, self._device)
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(self._path, json.dumps({"key": self._key, "outline": outline.to_json()}).encode())

@@ -10,7 +10,7 @@ from typing import Any, cast
 import av
 import numpy as np
 from av.codec.context import CodecContext
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
@@ -25,9 +25,10 @@ Matrix = tuple[int, int, int, int]
 
 def declared_matrix(frame: VideoFrame) -> Matrix | None:
     """Return the display matrix that comes with a frame; None if none does."""
-    if not frame.side_data:
-        return None
-    data = frame.side_data.get(Type.DISPLAYMATRIX.name)
+    # `frame.side_data` would keep a container that refers to the frame: such a circle, and with it the picture, is only
+    # freed when Python looks for circles, hundreds of frames later.
+    container = cast(Any, SideDataContainer)(frame)
+    data = container.get(Type.DISPLAYMATRIX.name) if len(container) else None
     if data is None:
         return None
     values = np.frombuffer(memoryview(cast(Any, data)), dtype=np.int32)

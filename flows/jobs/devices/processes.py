@@ -18,8 +18,9 @@ import torch
 from vadprobe.extract.model.devices import choose_device
 from vadprobe.extract.pipeline.extraction import Extractor
 from vadprobe.extract.pipeline.open_partition import ClipDone, PartitionKey
-from vadprobe.flows.jobs.extract_job import ExtractionSummary, count_elsewhere, finish
+from vadprobe.flows.jobs.extract_job import count_elsewhere, finish
 from vadprobe.flows.jobs.job import Job
+from vadprobe.flows.jobs.reports.extraction_summary import ExtractionSummary
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.text import counted
 

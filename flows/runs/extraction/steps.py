@@ -20,8 +20,8 @@ from vadprobe.store.files.text import counted, size_text
 if TYPE_CHECKING:
     from vadprobe.extract.pipeline.extraction import Extractor
     from vadprobe.extract.pipeline.open_partition import PartitionKey
-    from vadprobe.flows.jobs.extract_job import ExtractionSummary
     from vadprobe.flows.jobs.job import Job
+    from vadprobe.flows.jobs.reports.extraction_summary import ExtractionSummary
 
 MOST_ROWS = 500
 """Rows of the table of what could not be read; the stores hold all of them."""

@@ -17,7 +17,7 @@ from tests.support.processes.clusters import running_cluster
 from tests.support.strategies import MODERATE
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.cluster import open_scheduler
-from vadprobe.analyze.compute.scheduling import Scheduler
+from vadprobe.analyze.compute.scheduling import Pool, Scheduler
 from vadprobe.analyze.features import kernel_mapping, opened_stores, store_row_blocks
 from vadprobe.analyze.features.kernel_mapping import (
     map_layers,
@@ -264,6 +264,18 @@ def test_a_compacted_store_gives_the_same_blocks(store: FeatureStore, synchronou
         strict=True,
     ):
         np.testing.assert_array_equal(one[0], other[0])
+
+
+def test_parts_that_a_store_lacks_are_refused_before_a_worker_starts(
+    store: FeatureStore, heads: np.ndarray, tmp_path: Path
+) -> None:
+    few = FeatureStore.open(compact(store, tmp_path / "few", Choice(layers=(1,), heads=((1, 2),))).writer.path)
+
+    def start() -> Pool:
+        raise AssertionError("a worker was started")
+
+    with pytest.raises(StoreError, match=r"head 0:0 is not stored"):
+        probabilities(few, HEADS, fitted(heads), np.arange(N_CLIPS), Scheduler(start))
 
 
 def test_a_process_opens_a_store_once(store: FeatureStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

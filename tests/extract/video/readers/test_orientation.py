@@ -1,7 +1,9 @@
 """All eight orientations are shown as players show them, whoever declares them and whoever reads them."""
 
+import gc
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from tests.support.videos.oriented import EIGHT, Flat, corners, in_track_header,
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.extract.video.packets.scanning import read_packets
 from vadprobe.extract.video.readers.orientation import is_mirrored, upright
+from vadprobe.extract.video.readers.pyav_reader import PyavReader
 from vadprobe.extract.video.readers.salvage import SalvageReader
 
 
@@ -81,3 +84,18 @@ def test_a_slanted_matrix_is_taken_for_the_nearest_turn() -> None:
     assert np.array_equal(upright(stored, (90, 30, -30, 90)), stored)
     assert np.array_equal(upright(stored, (30, 90, -90, 30)), shown(stored, EIGHT["turned_right"][0]))
     assert np.array_equal(upright(stored, (0, 0, 0, 0)), stored)
+
+
+def test_frames_that_were_looked_at_are_freed_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "video.mp4"
+    write_oriented(path, "libx264", n_frames=60)
+    reader = PyavReader(str(path), read_packets(str(path), quiet))
+    gc.collect()
+    gc.disable()  # which would free circles, hundreds of large pictures later
+    try:
+        for first in range(0, 60, 10):
+            reader.read([first, first + 5], quiet)
+        alive = sum(type(one) is av.VideoFrame for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert alive <= 8, "frames wait for the garbage collector"
