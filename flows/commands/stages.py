@@ -188,8 +188,7 @@ def describe(
     """Let the backbone describe the scored segments in words, as a baseline of the methods.
 
     For each segment it keeps the model's own text, the probability that the text says one of some words, and whether it
-    does. The
-    tables 'comparison' measure both. An interrupted run goes on where it stopped.
+    does. The tables 'comparison' measure both. An interrupted run goes on where it stopped.
 
     Example: vadprobe describe my-job.toml --words "fire,smoke,fight"
 
