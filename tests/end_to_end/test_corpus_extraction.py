@@ -68,7 +68,7 @@ def test_the_run_ends_with_exit_code_3_and_names_everything_that_cannot_be_read(
             assert re.search(case.reason, store.failures[row])
             failed[f"{clip.video_id} frames {clip.start_frame}-{clip.stop_frame - 1}"] = store.failures[row]
     assert said == failed
-    assert f"Not readable: {len(failed)} clips" in printed
+    assert f"{len(failed)} clips could not be read" in printed
 
     assert main(["extract", str(job)]) == 3
     assert "Nothing to compute" in capsys.readouterr().out
