@@ -280,7 +280,7 @@ def test_card_by_store_and_by_folder(run, root, below):
 
 def test_card_leaves_a_readme_of_the_users_own(refused, root):
     (root / BELOW / "README.md").write_text("ours")
-    assert "was left alone" in refused("card", root / BELOW)
+    assert "was not changed" in refused("card", root / BELOW)
 
 
 def test_gc_lists_first_and_removes_with_yes(run, root):
