@@ -127,7 +127,8 @@ class AnalysisConfig(Section):
         "result is stamped",
     )
     steps: str = Field(
-        default="steps", description="folder of the results of steps by digest; jobs of one workspace share it"
+        default="steps",
+        description="folder that keeps the results of steps by their digest; jobs of one workspace share it",
     )
     scheduler: str = Field(
         default="processes",
@@ -194,9 +195,9 @@ class AnalysisConfig(Section):
             )
         if self.probe.statistics == "test" and not self.allow_transductive:
             raise ValueError(
-                "probe.statistics 'test' sees the rows of the reported videos (transductive): the numbers are of these "
-                "videos together, not of new ones. allow_transductive = true computes and stamps them; or leave "
-                "statistics out"
+                "probe.statistics 'test' sees the rows of the reported videos (transductive): the numbers "
+                "then hold for these videos together, not for new ones. Leave statistics out, or set "
+                "allow_transductive = true, which computes and stamps them"
             )
         unused = self.saliency.strays(layers=layers)
         if unused:
@@ -208,7 +209,9 @@ class AnalysisConfig(Section):
         if self.scheduler == "cluster" and self.cluster is None:
             raise ValueError("scheduler 'cluster' needs a section [analysis.cluster] with the class to start as 'type'")
         if self.cluster is not None and "scheduler" not in self.model_fields_set:
-            raise ValueError("a section [analysis.cluster] goes with scheduler = 'cluster'; say so, or leave it out")
+            raise ValueError(
+                "a section [analysis.cluster] goes with scheduler = 'cluster'; set that, or leave the section out"
+            )
         if layers and self.selection.prompts is not None:
             raise ValueError("selection.prompts is of RHI; a layer is chosen under the score prompt alone")
         if layers and self.saliency.convention != "paper":

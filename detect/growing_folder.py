@@ -95,7 +95,7 @@ class GrowingFolder:
             VadprobeError: if there is no folder of videos.
         """
         if not self.videos.is_dir():
-            raise VadprobeError(f"{self.videos} must be a folder of videos, and is none; create it, or name another.")
+            raise VadprobeError(f"{self.videos} must be a folder of videos, but is not; create it, or name another.")
         return [path for path in files_of(self.videos) if self.is_pending(path)]
 
     def is_pending(self, path: Path) -> bool:

@@ -199,8 +199,8 @@ def _rate_note(detector: Detector, video: VideoSummary) -> tuple[str, ...]:
         return ()
     fitted = f"{rates[0]:g} to {rates[1]:g}" if rates[0] < rates[1] else f"{rates[0]:g}"
     return (
-        f"{fps:.3g} frames per second, the detector was fitted on {fitted}: a segment is {length} frames at any rate, "
-        f"here {length / fps:.3g} s",
+        f"the video has {fps:.3g} frames per second, but the detector was fitted on {fitted}. A segment "
+        f"always has {length} frames, which last {length / fps:.3g} s here",
     )
 
 

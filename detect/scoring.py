@@ -50,7 +50,8 @@ class SegmentScorer:
                 features = self.forward.chosen(frames, seconds, self.matched.spec, self.chosen)
             except torch.OutOfMemoryError as error:
                 raise VadprobeError(
-                    f"the device has not enough memory for {len(readable)} segments at once; take a smaller --batch."
+                    f"the device does not have enough memory for {len(readable)} segments at once; give a "
+                    "smaller --batch."
                 ) from error
             scores[readable] = self.detector.probe.score(features.to("cpu", torch.float32).numpy())
         return scores

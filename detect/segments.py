@@ -12,6 +12,7 @@ from vadprobe.extract.families.pixels import Frames
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.errors import VideoError
+from vadprobe.store.files.text import counted
 from vadprobe.store.format.sampling import Sampling, sample_frames, segment
 
 
@@ -127,7 +128,7 @@ def _broken(held: list[TimedFrame], length: int, source: FrameSource, gap: bool)
     number = held[0].index // length
     start, stop = number * length, held[-1].index + 1
     missing = stop - start - len(held)
-    reason = f"{missing} of its frames are missing" if missing else "frames are missing within it"
+    reason = f"it lacks {counted(missing, 'frame')}" if missing else "frames are missing within it"
     return Segment(number, _span(held, start, stop, source), None, reason, gap, _wall(held))
 
 

@@ -93,8 +93,9 @@ class ExtractionConfig(Section):
     )
     new_videos: Literal["refuse", "append", "later"] = Field(
         default="refuse",
-        description="videos that a dataset has gained since its stores were planned: 'refuse' them; 'append' their "
-        "clips behind the others and compute these alone; or leave them for 'later'",
+        description="videos that a dataset has gained since its stores were planned: 'refuse' them; "
+        "'append' their clips after the others and compute only these; or leave them for "
+        "'later'",
     )
     decode_deadline: float = Field(
         default=60.0, gt=0, description="seconds without progress in decoding before a clip fails"

@@ -35,9 +35,7 @@ class ClipFeatures(Dataset[dict[str, torch.Tensor]]):
             VadprobeError: if not exactly one of layers and heads is given, or a row could not be read.
         """
         if bool(layers) == bool(heads):
-            raise VadprobeError(
-                "features must be layers or heads, one of both, got " + ("both." if layers else "none.")
-            )
+            raise VadprobeError("features must be either layers or heads, got " + ("both." if layers else "none."))
         self._path, self._layers, self._heads = path, list(layers), list(heads)
         self._store: FeatureStore | None = FeatureStore.open(path)
         self._store.check_finished()

@@ -47,8 +47,8 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
 """Commands by the module of their functions, under the titles of the help page."""
 
 _GROUPS = {
-    "detector": "Pack what detects in one file, and look at it.",
-    "dataset": "Look at a dataset before anything is computed on it.",
+    "detector": "Build a detector's file, and show what it holds.",
+    "dataset": "Check a dataset, and write it as a manifest, before anything is computed.",
     "import": "Make a store of features that other programs computed.",
 }
 """Groups of commands, each with a line of help."""
@@ -68,11 +68,13 @@ _EXTRAS = {
 
 EXIT_CODES = {
     0: "done",
-    1: "a store or a dataset is not sound, a file gave no row, or two stores differ",
-    2: "wrong input, said in a sentence on standard error; nothing was begun",
-    3: "done, except for what was not possible: videos or clips that cannot be read, figures the stores cannot give",
-    130: "interrupted (Ctrl-C, SIGTERM); what was written stays, and the same command goes on",
-    141: "nobody reads the output any more",
+    1: "a check found something: a store or a dataset with errors, a part of the machine that does not "
+    "work, two stores that differ; or an import left a file out",
+    2: "wrong input: a sentence on standard error says what to correct; no work was begun",
+    3: "done, but not for everything: some videos or clips cannot be read, or some figures cannot be "
+    "drawn from the stores",
+    130: "interrupted (Ctrl-C, SIGTERM); what was written is kept, and the same command continues",
+    141: "the program that read the output has ended",
 }
 """Meanings of the exit codes of commands; any other code is a fault of vadprobe, with a traceback."""
 
@@ -105,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            "\nvadprobe: interrupted. What was written stays; the same command goes on where it stopped.",
+            "\nvadprobe: interrupted. What was written is kept; the same command continues where it stopped.",
             file=sys.stderr,
         )
         return 130

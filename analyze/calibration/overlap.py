@@ -36,9 +36,10 @@ def check_transductive(names: Sequence[str], allowed: bool) -> None:
     """
     if names and not allowed:
         raise VadprobeError(
-            f"the rows of {len(names)} of the reported videos were seen by the fit, without labels (transductive): "
-            f"{naming(names)}. Such a number is of these videos together, not of new ones. Fit with probe.statistics = "
-            "'calibration'; allow_transductive = true in [analysis] reports it all the same, and stamps the result."
+            f"the fit saw the rows of {len(names)} of the reported videos, without labels (transductive): "
+            f"{naming(names)}. Such numbers hold for these videos together, not for new ones. Fit with "
+            "probe.statistics = 'calibration'; allow_transductive = true in [analysis] reports it all the "
+            "same, and stamps the result."
         )
 
 
@@ -55,7 +56,8 @@ def check_overlap(names: Sequence[str], what: str, allowed: bool) -> None:
     """
     if names and not allowed:
         raise VadprobeError(
-            f"{len(names)} of the reported videos are also those something was {what} on: {naming(names)}. Such a "
-            "number says nothing about new videos. Name a validation split ([dataset.validation]) or other training "
-            "videos; allow_overlap = true in [analysis] reports it all the same, and stamps the result."
+            f"something was {what} on {len(names)} of the reported videos: {naming(names)}. Such numbers "
+            "say nothing about new videos. Name a validation split ([dataset.validation]) or other "
+            "training videos; allow_overlap = true in [analysis] reports it all the same, and stamps the "
+            "result."
         )

@@ -103,8 +103,8 @@ def _in_sentences() -> Iterator[None]:
         yield
     except KilledWorker as error:
         raise VadprobeError(
-            f"{error.allowed_failures + 1} workers died while computing it, most likely for want of memory. Use "
-            "fewer workers, or give each more memory (dask worker --memory-limit)."
+            f"{error.allowed_failures + 1} workers died while computing it, most likely because memory ran "
+            "out. Use fewer workers, or give each more memory (dask worker --memory-limit)."
         ) from error
     except NoValidWorkerError as error:
         raise VadprobeError(

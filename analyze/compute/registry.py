@@ -55,8 +55,8 @@ class Registry(Generic[T]):
             load_additions()
         if name not in self._parts:
             raise VadprobeError(
-                f"the {self._what} must be one of {', '.join(self._parts)}, got {name!r}. Is the package that adds it "
-                "installed (docs/how-to/extend/method.md)?"
+                f"the {self._what} must be one of {', '.join(self._parts)}, got {name!r}. If another "
+                "package adds it, install that package (docs/how-to/extend/method.md)."
             )
         return self._parts[name]
 

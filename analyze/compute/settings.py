@@ -24,8 +24,8 @@ class ClusterConfig(Section):
         default={}, description="what the class is called with, such as {cores = 1, memory = '4GB', queue = 'cpu'}"
     )
     most_workers: int | None = Field(
-        default=None, ge=1, description="as many workers as there is work for, from `workers` up to this many"
+        default=None, ge=1, description="start as many workers as there is work for, from `workers` up to this many"
     )
     patience: float = Field(
-        default=3600.0, gt=0, description="seconds that the first worker may take to come, for example through a queue"
+        default=3600.0, gt=0, description="seconds to wait for the first worker, which may stand in a queue"
     )

@@ -86,9 +86,9 @@ class Detector:
         seen = self.provenance.get("unlabelled_on", {})
         if seen:
             raise VadprobeError(
-                f"the detector {self.preset!r} is transductive: its fit saw the features of the {len(seen)} videos "
-                "that it was measured on, and an incoming video is none of them, so nothing is known of its scores "
-                "there. Fit it with probe.statistics = 'calibration'."
+                f"the detector {self.preset!r} is transductive: its fit saw the features of the "
+                f"{len(seen)} videos that it was measured on. A new video is not among them, so nothing is "
+                "known about its scores. Fit the detector with probe.statistics = 'calibration'."
             )
 
     def differences(self, spec: FeatureSpec) -> list[str]:
@@ -155,7 +155,8 @@ class Detector:
             raise VadprobeError(f"{path} is not a sound detector: {error}") from error
         except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
             raise VadprobeError(
-                f"{path} is not a sound detector: a part is of the wrong kind ({error}). Was the file edited?"
+                f"{path} is not a sound detector: a part is of the wrong kind ({error}). The file may have "
+                "been edited; use the original."
             ) from error
         return detector
 
@@ -185,7 +186,9 @@ class Detector:
         known = {(layer,) for layer in range(backbone.n_layers + 1)} if is_layer else set(backbone.heads)
         for index in self.selection.indices:
             if index not in known:
-                raise VadprobeError(f"the selection names {self.selection.unit} {index}, which the backbone has not.")
+                raise VadprobeError(
+                    f"the selection names {self.selection.unit} {index}, which the backbone does not have."
+                )
         wide, shapes = backbone.hidden_size, backbone.head_shapes
         n_features = sum(wide if is_layer else shapes[index[0]][1] for index in self.selection.indices)
         if len(self.probe.mean) != n_features:

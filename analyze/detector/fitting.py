@@ -125,9 +125,10 @@ def fitted_probe(
     streams = n_bytes > config.memory_gb * 1e9
     if streams and not config.streams:
         raise VadprobeError(
-            f"the calibration features take {n_bytes / 1e9:.1f} GB and probe.memory_gb is {config.memory_gb:g}; only a "
-            "logistic probe of the convention 'paper', scaled and on all samples, streams. Raise memory_gb, or draw a "
-            "smaller calibration fraction."
+            f"the calibration features take {n_bytes / 1e9:.1f} GB, but probe.memory_gb is "
+            f"{config.memory_gb:g}, and this probe cannot stream over the store: only a logistic probe of "
+            "the convention 'paper' can, if it is scaled and fitted on all samples. Raise memory_gb, or "
+            "draw a smaller calibration fraction."
         )
     key: dict[str, Any] = {
         **samples_digest(store, calibration),

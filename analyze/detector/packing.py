@@ -59,9 +59,10 @@ def pack(
     size = len(json_bytes(whole.to_json()))
     if size > MOST_PACKED_BYTES:
         raise VadprobeError(
-            f"the detector {detector.preset!r} would have {size_text(size)}, of which its probe has "
-            f"{size_text(len(json_bytes(whole.probe.to_json())))}; a packed file has at most "
-            f"{size_text(MOST_PACKED_BYTES)}. Choose fewer heads, or use the analysis' own detector.json."
+            f"the detector {detector.preset!r} must take at most {size_text(MOST_PACKED_BYTES)} to be "
+            f"packed, got {size_text(size)} (its probe alone "
+            f"{size_text(len(json_bytes(whole.probe.to_json())))}). Choose fewer heads, or use the "
+            "analysis' own detector.json."
         )
     return whole
 

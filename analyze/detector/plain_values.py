@@ -55,7 +55,7 @@ def read_plain(path: Path) -> dict[str, Any]:
         if name in value and not isinstance(value[name], kind):
             raise VadprobeError(
                 f"{path} is not a detector: {name!r} must be of type {kind.__name__}, got "
-                f"{type(value[name]).__name__}. Was the file edited?"
+                f"{type(value[name]).__name__}. The file may have been edited; use the original."
             )
     return value
 
@@ -74,9 +74,13 @@ def _check_values(value: Any, path: Path) -> None:
         if isinstance(item, dict | list):
             left.extend((inner, depth + 1) for inner in (item.values() if isinstance(item, dict) else item))
         elif isinstance(item, float) and item - item != 0:  # 1e999 is read as infinity
-            raise VadprobeError(f"{path} holds a number beyond the range of float64. Was the file edited?")
+            raise VadprobeError(
+                f"{path} holds a number beyond the range of float64. The file may have been edited; use the original."
+            )
         elif isinstance(item, int) and abs(item) > 1 << 63:
-            raise VadprobeError(f"{path} holds a whole number of more than 64 bits. Was the file edited?")
+            raise VadprobeError(
+                f"{path} holds a whole number of more than 64 bits. The file may have been edited; use the original."
+            )
 
 
 def check_numbers(value: Mapping[str, Any], names: tuple[str, ...], path: Path) -> None:
@@ -90,4 +94,7 @@ def check_numbers(value: Mapping[str, Any], names: tuple[str, ...], path: Path) 
         rows = rows if isinstance(rows, list) and rows and isinstance(rows[0], list) else [rows]
         for row in rows:
             if not isinstance(row, list) or any(isinstance(n, bool) or not isinstance(n, int | float) for n in row):
-                raise VadprobeError(f"{path}: the probe's {name!r} must be a list of numbers. Was the file edited?")
+                raise VadprobeError(
+                    f"{path}: the probe's {name!r} must be a list of numbers. The file may have "
+                    "been edited; use the original."
+                )

@@ -108,8 +108,8 @@ def _by_scores(inputs: AnalysisInputs, config: AnalysisConfig, digests: dict[str
     wanted, known = 1 if unit == "layer" else config.top_heads, int(np.isfinite(scores).sum())
     if known < wanted:
         raise VadprobeError(
-            f"rule {config.rule!r} must know {wanted} {unit}s, got {known} of {scores.size} with a finite score. Draw "
-            "a larger calibration set."
+            f"rule {config.rule!r} needs {wanted} {unit}s with a finite score, got {known} of "
+            f"{scores.size}. Draw a larger calibration set."
         )
     finite = np.where(np.isfinite(scores), scores, -np.inf)
     order = np.argsort(-finite, axis=None, kind="stable")[:wanted]

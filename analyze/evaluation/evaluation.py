@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from vadprobe.analyze.evaluation.group_metrics import ClassResult
+from vadprobe.store.files.text import counted
 
 _NAN = float("nan")
 INTERVAL_METRICS = ("auc", "ap_step", "pr_area_trapezoid", "auc_abnormal_only", "auc_macro")
@@ -92,8 +93,8 @@ class Evaluation:
         found = list(self.reasons())
         if self.n_frames_unknown:
             found.append(
-                f"{self.n_frames_unknown} frames have no known score and are in no number of these scores; the "
-                "baselines are on all frames."
+                f"{counted(self.n_frames_unknown, 'frame')} without a known score, left out of the numbers "
+                "of these scores; the baselines are on all frames."
             )
         for name, count in self.undefined.items():
             if count and not math.isnan(getattr(self, name)):

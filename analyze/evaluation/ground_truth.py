@@ -100,8 +100,9 @@ class GroundTruth:
             first = int(np.flatnonzero(outside)[0])
             code = int(codes[first])
             raise VadprobeError(
-                f"a segment of video {self.video_ids[code]!r} is [{starts[first]}, {stops[first]}), but the video has "
-                f"{self.n_frames[code]} frames; segments must lie inside. Is the truth of another cut of the video?"
+                f"a segment of video {self.video_ids[code]!r} is [{starts[first]}, {stops[first]}), but "
+                f"the video has {self.n_frames[code]} frames; segments must lie inside. The truth may be "
+                "of another cut of the video."
             )
         before = self.offsets[codes]
         positives = self._positives_before(before + stops) - self._positives_before(before + starts)

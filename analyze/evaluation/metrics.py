@@ -83,8 +83,8 @@ def check_rankable(scores: np.ndarray, positives: np.ndarray, negatives: np.ndar
     unknown = int(np.isnan(scores).sum())
     if unknown:
         raise VadprobeError(
-            f"{unknown} of {len(scores)} scores are NaN (unknown); drop these units before ranking and report their "
-            "number, an unknown score has no place in an order."
+            f"{unknown} of {len(scores)} scores are NaN (unknown); an unknown score cannot be ranked. Drop "
+            "these units first, and report their number."
         )
     n_frames = int(positives.sum() + negatives.sum())
     if not 0 < n_frames < _MAX_FRAMES:

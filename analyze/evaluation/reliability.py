@@ -14,10 +14,11 @@ N_BINS = 10
 """Number of bins of equal width over [0, 1]; a probability at an edge is in the upper bin, 1 in the last."""
 
 MEANING = (
-    "The Brier score is the mean squared distance of the probability from what is true of the frame, 0 or 1: lower is "
-    "better, and a constant probability equal to the share of anomalous frames gets share (1 - share). A bin whose "
-    "frames are anomalous as often as its mean probability says lies on the diagonal. The probe learns from samples "
-    "with another share of anomalies than these frames have, so it need not: read it as a rank, not as a chance."
+    "The Brier score is the mean squared distance of the probability from the truth of the frame, 0 or 1. "
+    "Lower is better; a constant probability, equal to the share of anomalous frames, gets share (1 - "
+    "share). A bin whose frames are anomalous as often as its mean probability says lies on the diagonal. "
+    "Bins may lie elsewhere, because the probe learns from samples with another share of anomalies than "
+    "these frames have: read a probability as a rank, not as a chance."
 )
 """Explanation that is shown with the numbers everywhere."""
 

@@ -15,6 +15,7 @@ from vadprobe.analyze.features.pass_costs import TEXT_TOKENS, PassCost, pass_cos
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.text import percent
 from vadprobe.store.format.specification import BackboneSpec
 
 METRICS = ("seconds", "tflop", "features", "videos")
@@ -26,8 +27,8 @@ PAPER_SHAPES = (28, 28, 128)
 PAPER_HEADS = 5
 
 NOTES = (
-    "Seconds are of the model at work, without what it waits for frames and for the disk; they are those that the "
-    "extraction kept beside its stores, on the devices that are named.",
+    "Seconds are those of the model at work, without waiting for frames or for the disk. The extraction "
+    "kept them beside its stores; the devices are named.",
     "TFLOP are 10^12 operations of matrix products, counted from the shapes as torch counts them: linear maps 2 r n m, "
     "attention 4 q k w, nothing saved by the causal mask. Several prompts share the tokens before their text.",
     f"A text of {TEXT_TOKENS} tokens: a full pass with the language head, then {TEXT_TOKENS - 1} tokens one by one.",
@@ -102,7 +103,7 @@ def _video_rows(inputs: AnalysisInputs, calibration: Calibration) -> list[Row]:
     total, used = len(inputs.truth.of_split("train")), len(np.unique(calibration.groups))
     return [
         Row("all training videos", _numbers(videos=total), n_draws=1, key="videos-all"),
-        Row(f"calibration videos ({used / total:.1%})", _numbers(videos=used), n_draws=1, key="videos-used"),
+        Row(f"calibration videos ({percent(used / total, 1)})", _numbers(videos=used), n_draws=1, key="videos-used"),
     ]
 
 

@@ -21,7 +21,7 @@ from vadprobe.analyze.features.answers import answers_by_prompt
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.saliency.selection import Selection, layer_name
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.text import first_few
+from vadprobe.store.files.text import first_few, percent
 from vadprobe.store.format.sampling import Sampling
 
 Found = TypeVar("Found")
@@ -36,9 +36,9 @@ THRESHOLD_METRICS = (*DECISION_METRICS, "f1", "false_alarm_rate")
 """Columns of tables about thresholds."""
 
 THRESHOLD_NOTE = (
-    "A threshold changes neither AUC nor AP of continuous scores. Under one, they mean something only of gated scores "
-    "(at or below it the lowest) or of the decision, where the AUC is (TPR + TNR) / 2. Which of them a paper prints it "
-    "does not say."
+    "A threshold changes neither AUC nor AP of continuous scores. It changes them only for gated scores "
+    "(all scores at or below it are ranked lowest) and for the decision, whose AUC is (TPR + TNR) / 2. "
+    "The papers do not say which of these they print."
 )
 
 LAYER_NOTE = (
@@ -237,7 +237,7 @@ def _spread(draws: Sequence[Mapping[str, float]], first: Evaluation | None) -> t
     intervals = first.intervals if first is not None else {}
     numbers = {name: Number(value, *intervals.get(name, ())) for name, value in draws[0].items()}
     confidence = first.bootstrap.confidence if first is not None else 0.95
-    return numbers, f"{confidence:.0%} of video resamples of one calibration draw" if intervals else ""
+    return numbers, f"{percent(confidence)} of video resamples of one calibration draw" if intervals else ""
 
 
 def describe(selection: Selection) -> str:

@@ -64,7 +64,7 @@ class ProbingReport:
                 names = [":".join(str(int(part) + first) for part in place) for place in places]
                 best = ", ".join(f"{name} {auc[place]:.3f}" for name, place in zip(names, places, strict=True))
                 lines.append(f"  {prompt}, {what}: {best}; the median of {auc.size} is {np.median(auc):.3f}")
-        lines.append("  The best of many looks better than it is: no number here is a result.")
+        lines.append("  The best of many looks better than it is, so no number here is a result.")
         return lines
 
 

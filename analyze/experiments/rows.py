@@ -125,7 +125,7 @@ def markdown_lines(table: Table) -> list[str]:
     lines = [
         f"## {table.name}: {table.title}",
         "",
-        f"Measured on {table.dataset} with {table.backbone}; published numbers are others', on other data.",
+        f"Measured on {table.dataset} with {table.backbone}; published numbers are from other authors, on other data.",
         "",
         *text.markdown_table([*head, "chosen"], [[*cells, one] for cells, one in zip(rows, about, strict=True)]),
         "",

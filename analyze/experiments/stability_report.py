@@ -16,6 +16,7 @@ from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob,
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.analyze.saliency.stability import Stability, stability
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import counted, percent
 
 _SHOWN = 10
 _NAN = float("nan")
@@ -55,26 +56,27 @@ class StabilityReport:
 
     def lines(self) -> list[str]:
         """Format the report as lines of text."""
-        lines = [f"{self.n_draws} draws of {self.n_videos} calibration videos; how often each {self.unit} is chosen:"]
+        draws = f"{counted(self.n_draws, 'draw')} of {counted(self.n_videos, 'calibration video')}"
+        lines = [f"{draws}; how often each {self.unit} is chosen:"]
         if self.shared_videos == 1:
             lines.append(
                 "  Every draw has the same videos; a smaller fraction (--fraction) says how stable a choice is."
             )
         elif not math.isnan(self.shared_videos):
-            lines.append(f"  Two draws share {self.shared_videos:.0%} of their videos on average.")
+            lines.append(f"  Two draws share {percent(self.shared_videos)} of their videos on average.")
         for key, one in self.found.items():
             if one is None:
                 lines.append(f"  {key}: unknown: {self.reasons[key][0]}")
                 continue
-            shown = ", ".join(f"{_name(index)} {share:.0%}" for index, share in one.most_frequent(_SHOWN))
+            shown = ", ".join(f"{_name(index)} {percent(share)}" for index, share in one.most_frequent(_SHOWN))
             lines.append(f"  {key}: {shown}")
             if one.n_selections > 1:
                 lines.append(
-                    f"    two draws share {one.overlap:.0%} of their choice on average; random choices would share "
-                    f"{one.chance_overlap:.1%}."
+                    f"    two draws share {percent(one.overlap)} of their choice on average; random choices would "
+                    f"share {percent(one.chance_overlap, 1)}."
                 )
             if self.reasons[key]:
-                lines.append(f"    {len(self.reasons[key])} draws could not choose: {self.reasons[key][0]}")
+                lines.append(f"    {counted(len(self.reasons[key]), 'draw')} without a choice: {self.reasons[key][0]}")
         return lines
 
 

@@ -19,7 +19,7 @@ HOW_ANSWERS = (
 """Explanation of these scores for readers of a table."""
 
 NEVER_ASKED = (
-    "The demo's captioner never learnt to answer yes or no: its p(yes) is shown as of any backbone, and means nothing."
+    "The demo's captioner never learnt to answer yes or no: its p(yes) is shown as for any backbone, but means nothing."
 )
 """Remark on the demo's own backbone."""
 

@@ -142,8 +142,8 @@ def _to_fit_on(open_store: Callable[[StorePath], FeatureStore], path: StorePath)
         return open_store(path)
     except StoreError as error:
         raise StoreError(
-            f"{error} Where only test videos are, as after 'vadprobe pull --detector', set analysis.detector to the "
-            "detector's file; then nothing is fitted."
+            f"{error} If the store holds only test videos, as after 'vadprobe pull --detector', set "
+            "analysis.detector to the detector's file; then nothing is fitted."
         ) from error
 
 
@@ -152,8 +152,8 @@ def _of_unit(samplings: Sequence[Sampling], unit: str) -> Sampling:
     found = next((sampling for sampling in samplings if sampling.unit == unit), None)
     if found is None:
         raise VadprobeError(
-            f"no [[sampling]] of the job has unit {unit!r}; segments are scored, and analysis.calibration.unit is "
-            "fitted on. Add one, or change calibration.unit."
+            f"no [[sampling]] of the job has unit {unit!r}; the job scores segments and fits on "
+            "analysis.calibration.unit. Add such a sampling, or change calibration.unit."
         )
     return found
 

@@ -201,7 +201,7 @@ def _videos(source: FigureSource) -> list[Video]:
         raise VadprobeError(f"one figure draws at most {_MOST_VIDEOS} videos, got {len(source.videos)}.")
     for name in source.videos:
         if name not in test or name not in scored:
-            raise VadprobeError(f"{name!r} is no scored test video of {source.inputs.truth.name!r}.")
+            raise VadprobeError(f"{name!r} is not a scored test video of {source.inputs.truth.name!r}.")
     found = [test[name] for name in source.videos] or videos_to_draw(source.inputs.truth, scored, 2, 1)
     if not found:
         raise VadprobeError(f"no test video of {source.inputs.truth.name!r} is in the store.")

@@ -54,7 +54,8 @@ def efficiency_figure(
     of = "".join(f" {source.label}, {source.samples}." for source in sources)
     return DrawnFigure(
         title="Efficiency: cost of a segment, features and videos",
-        caption=f"Cost of scoring a segment, its features that are kept, and the videos that are fitted on.{of}",
+        caption="Cost of scoring a segment, the number of its features that are kept, and the number of "
+        f"videos for the fit.{of}",
         columns=("quantity", "name", "value"),
         rows=cells,
         sources=tuple(source.to_json() for source in sources),

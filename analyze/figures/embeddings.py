@@ -15,6 +15,7 @@ from vadprobe.analyze.figures.layers import LAYER_NUMBERS
 from vadprobe.analyze.figures.source import FigureSource, notes_of
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,8 +57,8 @@ def planes_of(features: np.ndarray, perplexity: int, seed: int) -> dict[str, np.
 
     if len(features) < FEWEST or features.shape[1] < 2:
         raise VadprobeError(
-            f"a plane of samples needs {FEWEST} of two dimensions or more, got {len(features)} of {features.shape[1]}; "
-            "draw a larger calibration set (--fraction)."
+            f"a plane of samples needs at least {FEWEST} samples of two dimensions or more, got "
+            f"{len(features)} of {features.shape[1]}; draw a larger calibration set (--fraction)."
         )
     if not np.isfinite(features).all():
         raise VadprobeError("a feature is not finite, so the samples have no distances.")
@@ -86,8 +87,8 @@ def draw_planes(planes: Sequence[Plane], labels: np.ndarray) -> "Figure":
         style.title(panels[0, column], plane.title)
         _scatter(panels[0, column], plane.tsne, labels)
         _scatter(panels[1, column], plane.pca, labels)
-        panels[1, column].set_xlabel(f"component 1 ({plane.explained[0]:.0%} of variance)")
-        panels[1, column].set_ylabel(f"component 2 ({plane.explained[1]:.0%})")
+        panels[1, column].set_xlabel(f"component 1 ({percent(plane.explained[0])} of variance)")
+        panels[1, column].set_ylabel(f"component 2 ({percent(plane.explained[1])})")
         for axes in panels[:, column]:
             axes.xaxis.label.set_fontsize(8)
             axes.yaxis.label.set_fontsize(8)

@@ -91,7 +91,10 @@ class LocatorConfig(Section):
         description="what stands beyond the ends of a video: its scores mirrored, zeros, or the score at the end",
     )
     truncate: Annotated[float, _TRUNCATE] = Field(
-        default=4.0, gt=0, allow_inf_nan=False, description="sigmas on each side that the smoothing reaches, rounded"
+        default=4.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="reach of the smoothing on each side, in sigmas; rounded to whole segments",
     )
 
     @property

@@ -32,7 +32,8 @@ class Probe(ABC):
         values = [getattr(self, name) for name in self.arrays]
         if not all(np.isfinite(value).all() for value in values) or np.any(self.scale <= 0):
             raise VadprobeError(
-                "the probe's numbers are not all finite, or a scale is not above 0. Was the file edited?"
+                "the probe's numbers are not all finite, or a scale is not above 0. The file may have "
+                "been edited; use the original."
             )
 
     def score(self, features: np.ndarray) -> np.ndarray:
@@ -88,8 +89,9 @@ class Probe(ABC):
         required = {item.name for item in fields(cls) if item.default is MISSING}
         if set(given) - known or required - set(given):
             raise VadprobeError(
-                f"a probe of kind {cls.kind!r} has the keys {', '.join(sorted(known))}, of which it needs "
-                f"{', '.join(sorted(required))}; got {', '.join(sorted(given))}. Was the file edited?"
+                f"a probe of kind {cls.kind!r} has the keys {', '.join(sorted(known))} and needs "
+                f"{', '.join(sorted(required))}; got {', '.join(sorted(given))}. The file may have been "
+                "edited; use the original."
             )
         restored: dict[str, Any] = {name: math.inf if content == "inf" else content for name, content in given.items()}
         return cls(**restored | {name: np.array(given[name], dtype=np.float64) for name in cls.arrays})
@@ -105,6 +107,7 @@ class Probe(ABC):
     def _misshapen(self) -> VadprobeError:
         shapes = ", ".join(f"{name} {getattr(self, name).shape}" for name in self.arrays)
         return VadprobeError(
-            f"the shapes of the probe's numbers do not fit together: {shapes}. There must be one number per feature, "
-            "and one row per unit of a hidden layer. Was the file edited?"
+            f"the shapes of the probe's numbers do not fit together: {shapes}. There must be one number "
+            "per feature, and one row per unit of a hidden layer. The file may have been edited; use the "
+            "original."
         )

@@ -155,7 +155,7 @@ class ProbeConfig(Section):
     memory_gb: float = Field(
         default=2.0,
         ge=0,
-        description="features that a fit may hold in memory; a logistic fit of more streams over the store",
+        description="features that a fit may hold in memory; a logistic fit on more features streams over the store",
     )
 
     @property

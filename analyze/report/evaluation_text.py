@@ -8,7 +8,7 @@ from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.evaluation.reliability import MEANING, Reliability
 from vadprobe.analyze.report.published.numbers import SETS, published_on
 from vadprobe.store.datasets.annotations.conventions import DEFAULT_CONVENTION
-from vadprobe.store.files.text import short, table
+from vadprobe.store.files.text import counted, percent, short, table
 
 _COLUMNS = (
     ("auc", "AUC"),
@@ -29,8 +29,8 @@ def evaluation_lines(evaluation: Evaluation, title: str, reliability: Reliabilit
     """Format the numbers with intervals and baselines, threshold metrics, reliability, classes and caveats."""
     e = evaluation
     lines = [
-        f"{title}: {e.n_videos} videos ({e.n_videos_positive} anomalous), {e.n_frames} frames, {e.n_positive} of "
-        "them anomalous",
+        f"{title}: {counted(e.n_videos, 'video')} ({e.n_videos_positive:,} anomalous), "
+        f"{counted(e.n_frames, 'frame')}, {e.n_positive:,} of them anomalous",
         f"ground truth {e.ground_truth_digest[:16]}",
         "",
         *_metric_table(e),
@@ -49,7 +49,7 @@ def evaluation_lines(evaluation: Evaluation, title: str, reliability: Reliabilit
     lines += [reliability.line(), f"  {MEANING}"] if reliability is not None else []
     lines += ["", *_class_lines(e)] if len(e.classes) > 1 else []
     if e.n_frames_unknown:
-        lines += ["", f"{e.n_frames_unknown} frames have no known score and are in no number."]
+        lines += ["", f"{counted(e.n_frames_unknown, 'frame')} without a known score, in no number."]
     return lines + [f"Note: {caveat}" for caveat in e.caveats]
 
 
@@ -58,7 +58,7 @@ def _metric_table(evaluation: Evaluation) -> list[str]:
     rows = [("these scores", {name: getattr(evaluation, name) for name, _ in _COLUMNS})]
     if evaluation.intervals:
         for place, end in ((0, "from"), (1, "to")):
-            name = f"  {evaluation.bootstrap.confidence:.0%} of video resamples, {end}"
+            name = f"  {percent(evaluation.bootstrap.confidence)} of video resamples, {end}"
             rows.append((name, {column: evaluation.intervals[column][place] for column, _ in _COLUMNS}))
     rows += [(f"  baseline: {BASELINE_NAMES.get(n, n)}", dict(values)) for n, values in evaluation.baselines.items()]
     headings = [heading for _, heading in _COLUMNS]
@@ -92,17 +92,18 @@ def convention_lines(
         ]
         for name, found in readings.items()
     ]
-    lines = ["What 's e' in the annotation means is not written in it. The same scores by every reading:"]
+    lines = ["The annotation does not say what 's e' means. The same scores under every reading:"]
     lines += table(head, rows, right=head[1:])
     lines += [f"  {name}: impossible, {reason}" for name, reason in (impossible or {}).items()]
     mine, default = readings[asked], readings.get(DEFAULT_CONVENTION)
     if asked != DEFAULT_CONVENTION and default is not None:
         moved = mine.n_positive - default.n_positive
         lines.append(
-            f"Against the default, {asked} counts {abs(moved)} {'more' if moved >= 0 else 'fewer'} anomalous frames "
-            f"({mine.n_events_true} true events, one frame at an edge of each that is not at the video's end); that "
-            f"moves the AUC by {_moved(mine.auc, default.auc)}, the step AP by {_moved(mine.ap_step, default.ap_step)} "
-            f"and the PR area by {_moved(mine.pr_area_trapezoid, default.pr_area_trapezoid)}."
+            f"Against the default, {asked} counts {abs(moved)} {'more' if moved >= 0 else 'fewer'} "
+            f"anomalous frames ({mine.n_events_true} true events; one frame at an edge of each event that "
+            f"does not reach the video's end). That moves the AUC by {_moved(mine.auc, default.auc)}, the "
+            f"step AP by {_moved(mine.ap_step, default.ap_step)} and the PR area by "
+            f"{_moved(mine.pr_area_trapezoid, default.pr_area_trapezoid)}."
         )
     lines.append(f"The PR area is what many papers print as AP; the step AP of these scores is {number(mine.ap_step)}.")
     return lines

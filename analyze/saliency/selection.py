@@ -111,7 +111,10 @@ class Selection:
         """
         missing = {"unit", "method", "indices", "scores", "inputs", "first_layer"} - set(value)
         if missing:
-            raise VadprobeError(f"this is not a selection: it lacks {', '.join(sorted(missing))}. Was the file edited?")
+            raise VadprobeError(
+                f"this is not a selection: it lacks {', '.join(sorted(missing))}. The file "
+                "may have been edited; use the original."
+            )
         return Selection(
             unit=value["unit"],
             method=value["method"],

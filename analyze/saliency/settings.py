@@ -100,7 +100,7 @@ class SaliencyConfig(Section):
         default=HEADS.kmeans_starts, ge=1, description="seeded k-means++ starts; the lowest inertia wins"
     )
     nmi_mean: Annotated[NmiMean, _NMI] = Field(
-        default=HEADS.nmi_mean, description="mean of both entropies that mutual information is divided by"
+        default=HEADS.nmi_mean, description="mean of the two entropies, by which mutual information is divided"
     )
 
     @property

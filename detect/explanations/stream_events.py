@@ -71,7 +71,7 @@ class StreamExplainer:
         frames = self._event.chosen(self._n_frames)
         self._event = SpreadFrames(2 * self._n_frames)
         if len(self._waiting) == MOST_WAITING:
-            late = f"scoring left no time, and as many as may wait ({MOST_WAITING}) had come later"
+            late = f"scoring left no time, and more events came than may wait ({MOST_WAITING})"
             yield ExplainedEvent(self._waiting.popleft()[0], None, late)
         seconds = event.stop_second - event.start_second
         request = ExplanationRequest(event.video, event.start_frame, event.stop_frame, frames, seconds=seconds)

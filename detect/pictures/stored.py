@@ -78,7 +78,9 @@ def _lines(path: Path, video: str, read: Callable[[Mapping[str, Any]], Read]) ->
     try:
         file = path.open(encoding="utf-8")
     except FileNotFoundError as error:
-        raise VadprobeError(f"a detection must hold {path.name}, {path.parent} holds none; detect first.") from error
+        raise VadprobeError(
+            f"{path.parent} must be the results of a detection, but has no {path.name}; run 'vadprobe detect' first."
+        ) from error
     with file:
         for number, text in enumerate(file, start=1):
             try:

@@ -140,7 +140,7 @@ def _reason(error: av.FFmpegError) -> str:
     words = {
         errno.EIO: "the connection was cut",
         av.error.EOFError: "the stream ended before its first frame",
-        av.error.InvalidDataError: "what comes is no video that FFmpeg can read from its beginning",
+        av.error.InvalidDataError: "the data is not a video that FFmpeg can read from its beginning",
     }
     return words.get(error.errno) or words.get(type(error)) or error.strerror or type(error).__name__
 

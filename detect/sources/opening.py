@@ -62,9 +62,9 @@ def open_sources(arguments: Sequence[str], options: SourceOptions | None = None)
         if path.is_dir() and options.watch and not is_last:
             raise VadprobeError("a folder that is watched must be the last argument: watching it may never end.")
         if path.is_dir() and not options.watch and not files_of(path):
-            raise VadprobeError(f"the folder {argument!r} holds no video; watch it if some are to come.")
+            raise VadprobeError(f"the folder {argument!r} holds no video; watch it (--watch) if videos will be added.")
     if options.watch and not (arguments and Path(arguments[-1]).is_dir()):
-        raise VadprobeError("watching needs a folder as the last argument.")
+        raise VadprobeError("watching (--watch) needs a folder as the last argument.")
     return (source for argument in arguments for source in _sources_of(argument, options))
 
 

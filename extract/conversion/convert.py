@@ -25,6 +25,7 @@ from vadprobe.extract.model.backbone import RANDOM_WEIGHTS_CARD, describe
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import sync, write_json
 from vadprobe.store.files.digests import digest_file
+from vadprobe.store.files.text import size_text
 from vadprobe.store.progress import Progress
 
 PROVENANCE = "conversion.json"
@@ -114,7 +115,7 @@ def _check_space(folder: Path, files: list[Path]) -> None:
     wanted, free = sum(path.stat().st_size for path in files), shutil.disk_usage(folder.parent).free
     if wanted > free:
         raise VadprobeError(
-            f"the converted weights take about {wanted / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free at "
+            f"the converted weights take about {size_text(wanted)}, but only {size_text(free)} is free at "
             f"{folder.parent}; free some space or name another place."
         )
 

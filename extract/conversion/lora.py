@@ -166,14 +166,14 @@ def _pairs(factors: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     for name, source in factors.items():
         found = _FACTOR.fullmatch(name)
         if found is None:
-            raise VadprobeError(f"{source} is no factor of a linear layer's update; only such are merged.")
+            raise VadprobeError(f"{source} is not a factor of a linear layer's update; only such factors are merged.")
         adapters.add(found["adapter"])
         sides.setdefault(f"{found['module']}.weight", {})[found["side"]] = source
     if len(adapters) > 1:
         raise VadprobeError(f"there are {len(adapters)} adapters ({', '.join(sorted(map(str, adapters)))}); keep one.")
     alone = [pair for pair in sides.values() if len(pair) < len("AB")]
     if alone:
-        raise VadprobeError(f"{next(iter(alone[0].values()))} is there without its other factor; get the files again.")
+        raise VadprobeError(f"{next(iter(alone[0].values()))} lacks its other factor; get the files again.")
     return {name: (pair["A"], pair["B"]) for name, pair in sides.items()}
 
 

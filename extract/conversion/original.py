@@ -40,7 +40,10 @@ class TensorFiles:
                 ) from error
             for name in names:
                 if name in self._handles:
-                    raise VadprobeError(f"{path.name} holds {name} once more than another file of the checkpoint.")
+                    raise VadprobeError(
+                        f"{path.name} holds {name}, and so does another file of the checkpoint; "
+                        "remove the file that does not belong there."
+                    )
                 self._handles[name] = handle
 
     @property

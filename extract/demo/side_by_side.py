@@ -55,8 +55,8 @@ def run_side_by_side(
                     progress(done, total)
         except BrokenProcessPool as error:
             raise VadprobeError(
-                f"a process that draws was ended from outside after {done} of {total} pieces; what is finished stays, "
-                "and the same command goes on. If memory was short, use fewer workers."
+                f"a process that draws was ended from outside after {done} of {total} pieces. What is "
+                "finished is kept: the same command continues. If memory was short, use fewer workers."
             ) from error
         except BaseException:
             # Workers ignore Ctrl-C, and more jobs wait for them; once they are killed, the pool ends at once.

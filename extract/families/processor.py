@@ -105,9 +105,9 @@ class ProcessorFamily:
     def notes(self, key: str) -> tuple[str, ...]:
         """Return a sentence that warns of the slower way."""
         return (
-            f"Backbone {key!r} is of the family {self.name!r}, for which vadprobe has no inputs of its own: the "
-            "checkpoint's processor prepares every clip on the CPU for each prompt anew, and each prompt is a pass of "
-            "its own. This is slower than the families with own inputs.",
+            f"Backbone {key!r} is of the family {self.name!r}, for which vadprobe has no inputs of its "
+            "own: the checkpoint's processor prepares every clip on the CPU, again for each prompt, and "
+            "each prompt is a pass of its own. Families with inputs of vadprobe's own are faster.",
         )
 
     def resize(self, frames: np.ndarray) -> np.ndarray:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 NOT_VERIFIED = (
-    "Other image-text-to-text models of transformers are read through their AutoProcessor too, if they are "
-    "decoder-only and their language model has a list of blocks named 'layers'; 'vadprobe plan' tells. None of all "
-    "these was run here with its published weights."
+    "Other image-text-to-text models of transformers are read through their AutoProcessor too, if they "
+    "are decoder-only and their language model has a list of blocks named 'layers'; 'vadprobe plan' says "
+    "if one is not. None of these models was run here with its published weights."
 )
 MEANINGS = (
     ("inputs", "'own': made by vadprobe, bit-equal to the library's processor; 'processor': made by that processor"),

@@ -164,11 +164,11 @@ def _check_family(config: BackboneConfig, model_type: str) -> None:
     """
     if model_type not in FAMILIES and model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         raise VadprobeError(
-            f"backbone {config.key!r} is of the unknown family {model_type!r}; vadprobe reads transformers' "
-            "image-text-to-text models, fastest those with inputs of its own: "
-            f"{', '.join(sorted(FAMILIES))}. Original InternVL checkpoints (model type internvl_chat) must be in the "
-            "native transformers layout: 'vadprobe convert-checkpoint SOURCE TARGET' makes it from a local folder, and "
-            "hub ids that end in '-hf' have it."
+            f"backbone {config.key!r} is of the unknown family {model_type!r}; vadprobe reads "
+            "transformers' image-text-to-text models. The fastest are those with inputs of vadprobe's "
+            f"own: {', '.join(sorted(FAMILIES))}. Original InternVL checkpoints (model type internvl_chat) "
+            "must be in the native transformers layout: 'vadprobe convert-checkpoint SOURCE TARGET' makes "
+            "it from a local folder, and hub ids that end in '-hf' have it."
         )
     if config.chat == internvl_chat.NAME and model_type != InternVL.name:
         raise VadprobeError(

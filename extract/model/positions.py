@@ -94,7 +94,7 @@ def _vision_tokens(model: Any, ids: Tensor) -> Tensor:
     found = torch.isin(ids, torch.tensor(sorted(known), dtype=ids.dtype, device=ids.device))
     if not bool(found.any(dim=1).all()):
         raise VadprobeError(
-            f"the tokens that stand for frames cannot be told in the inputs of {type(model).__name__}; keep the "
-            "position 'last-prompt'."
+            "the tokens that stand for frames cannot be identified in the inputs of "
+            f"{type(model).__name__}; keep the position 'last-prompt'."
         )
     return found

@@ -65,14 +65,14 @@ class BatchSize:
         """
         if self.setting != "auto":
             raise VadprobeError(
-                f"the device has not enough memory for {count} clips at once; extraction.batch_clips fixes that "
-                "number, which is part of the features' specification. Set it to 'auto' or to a smaller number, and "
-                "use another root or backbone key."
+                f"the device does not have enough memory for {count} clips at once; extraction.batch_clips "
+                "fixes that number, which is part of the features' specification. Set it to 'auto' or to "
+                "a smaller number, and use another root or backbone key."
             ) from error
         if count == 1:
             raise VadprobeError(
-                "the device has not enough memory for one clip; free memory on it, take a smaller backbone or dtype, "
-                "or spread the model over several devices."
+                "the device does not have enough memory for one clip; free memory on it, use a smaller "
+                "backbone or dtype, or spread the model over several devices."
             ) from error
         self._size = count // 2
         return self._size

@@ -147,8 +147,8 @@ def _waiting(extractor: Extractor, left: Sequence[PartitionKey]) -> str:
         names.append(f"partition {partition} of {key} ({claims.holder(partition) or 'free now'})")
     count = f"{len(left)} partition{'s' if len(left) > 1 else ''}"
     return (
-        f"Waiting for {count} in the hands of other workers: {naming(names)}. Partitions of a "
-        "worker that ends are taken over."
+        f"Waiting for {count} that other workers are computing: {naming(names)}. If a worker ends, its "
+        "partitions are taken over."
     )
 
 

@@ -43,4 +43,4 @@ class KeptTimings:
         try:
             found.write(sampling.writers[0].path.parent)
         except (OSError, StoreError) as error:
-            _LOGGER.warning("The timings cannot be kept (%s); the features are whole without them.", error)
+            _LOGGER.warning("The timings cannot be kept (%s); the features are complete without them.", error)

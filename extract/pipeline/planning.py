@@ -216,9 +216,9 @@ def _unshared(plans: Sequence[SamplingPlan], description: PlannedBackbone, confi
         texts = {w.spec.prompt.before for w in sampling.writers}
         if len(texts) > 1:
             yield (
-                f"{sampling.sampling.key}: the prompts have {len(texts)} different texts before the video, so the "
-                "video runs through the language model once for each of these: only tokens before the first difference "
-                "are common, and no frame is."
+                f"{sampling.sampling.key}: the prompts have {len(texts)} different texts before the video, "
+                "so each of these texts needs its own pass over the video: only the tokens before the "
+                "first difference are shared, and no frame is."
             )
         alone = [w.spec.prompt.key for w in sampling.writers if w.spec.recipe["prefix"] == "independent"]
         if alone:

@@ -103,9 +103,9 @@ class Timings:
         """Return a few words on the video computed per second and how busy the model is; "" before the first pass."""
         if not self.clips:
             return ""
-        words = [f"{self.video_seconds / self.seconds:.1f}x real time", f"model {self.percent('model'):.0f}%"]
+        words = [f"{self.video_seconds / self.seconds:.1f}x real time", f"model {self.percent('model'):.0f} %"]
         used = gpu_utilisation(self.device)
-        return ", ".join(words if used is None else [*words, f"GPU {used}%"])
+        return ", ".join(words if used is None else [*words, f"GPU {used} %"])
 
     def percent(self, part: str) -> float:
         """Return the percent of the time since the beginning that went to one of `PARTS`."""

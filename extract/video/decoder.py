@@ -235,8 +235,8 @@ def _check_file(path: Path) -> None:
     except OSError as error:
         raise VideoError(f"the file cannot be opened: {error.strerror}") from error
     if not stat.S_ISREG(facts.st_mode):
-        what = "a folder" if stat.S_ISDIR(facts.st_mode) else "no ordinary file"
-        raise VideoError(f"the file does not exist, what bears its name is {what}")
+        what = "a folder" if stat.S_ISDIR(facts.st_mode) else "not a regular file"
+        raise VideoError(f"the path is {what}, where a video file is expected")
     if facts.st_size == 0:
         raise VideoError("the file is empty (0 bytes)")
     if instead := stand_in(path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vadprobe.flows.commands.options import Positive, Whole
 from vadprobe.flows.jobs.progress import Bar
-from vadprobe.store.files.text import table
+from vadprobe.store.files.text import counted, size_text, table
 
 
 def backbones() -> int:
@@ -55,10 +55,10 @@ def convert_checkpoint(
     try:
         done = convert(source, target, Recipe(adapter, tokenizer, system_turn), Bar("converting", "tensor"))
     except KeyboardInterrupt:
-        print("\nvadprobe: interrupted; nothing was left. Give the same command again.", file=sys.stderr)
+        print("\nvadprobe: interrupted; nothing was left behind. Give the same command again.", file=sys.stderr)
         return 130
     merged = f", adapters merged into {done.n_merged} of them" if done.n_merged else ""
-    print(f"{done.folder}: {done.n_tensors} tensors ({done.n_bytes / 1e9:.2f} GB){merged}.")
+    print(f"{done.folder}: {counted(done.n_tensors, 'tensor')} ({size_text(done.n_bytes)}){merged}.")
     if done.dropped:
         print(f"Left out, as the model computes them itself: {', '.join(done.dropped)}.")
     return 0
@@ -86,7 +86,7 @@ def make_demo_backbone(
         out: the folder to make, a checkpoint with backbone_card.json; a finished one of this recipe is left alone
         work: folder of drawn clips and training states, another than OUT; other seeds use the same clips
         seed: seed of the weights, of the order of clips and of their wordings
-        workers: processes that draw; with more than one, two train, and the steps are the same
+        workers: processes that draw; with more than one, two processes train, in the same steps
         shots: shots to draw for the training, ten clips each
         vision_steps: steps in which the vision tower learns single words
         caption_steps: steps in which the whole model learns captions

@@ -16,6 +16,7 @@ from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.datasets.sources import REFUSED, read_source
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_bytes, write_json
+from vadprobe.store.files.text import counted
 
 
 def dataset_audit(*, dataset: DatasetOptions = DatasetOptions(), decode: bool = False, json: JsonFile = None) -> int:
@@ -55,8 +56,8 @@ def dataset_prepare(*, out: Path, dataset: DatasetOptions = DatasetOptions(), de
     contradictions = [finding for finding in found.findings if finding.kind in REFUSED]
     if contradictions:
         raise VadprobeError(
-            f"the dataset has {len(contradictions)} contradictions, so nothing was written; correct what is marked "
-            "above."
+            f"the dataset has {counted(len(contradictions), 'contradiction')}, so nothing was written; correct "
+            "what is marked above."
         )
     write_manifest(found.dataset, out)
     write_json(out / "audit.json", found.to_json())

@@ -20,6 +20,7 @@ from vadprobe.store.exchange.headhunt_files import Layout
 from vadprobe.store.exchange.headhunt_import import UNKNOWN, HeadHuntImport, Imported
 from vadprobe.store.exchange.headhunt_import import import_headhunt as import_files
 from vadprobe.store.files.atomic_files import read_json
+from vadprobe.store.files.text import counted, size_text
 from vadprobe.store.format.prompts import Prompt, shipped
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -54,7 +55,9 @@ def export(
     """
     for option, given in (("layers", layers), ("heads", heads), ("arrays", arrays), ("videos", videos)):
         if given == ():
-            raise VadprobeError(f"--{option} is empty; name something, or leave it out for everything.")
+            raise VadprobeError(
+                f"--{option} must name at least one, got nothing; leave the option out to take everything."
+            )
     choice = ExportChoice(format, layers, heads, arrays, videos)
     done = export_store(FeatureStore.open(store), out, choice, Bar("exporting", "video"))
     print("\n".join(_export_lines(out, done)))
@@ -65,8 +68,8 @@ def export_fiftyone(config: Path, out: Path, /) -> int:
     """Write the results of a finished analysis as JSON files that FiftyOne reads.
 
     data.json names the videos; truth.json, events.json and clips.json have temporal detections: the true intervals,
-    what was detected, and every clip with its score. embeddings.npy has the layer or heads that the detector reads of
-    every clip, embeddings.json the clips of its rows. FiftyOne is not needed here.
+    what was detected, and every clip with its score. embeddings.npy has, for every clip, the layer or heads
+    that the detector reads; embeddings.json names the clip of each of its rows. FiftyOne is not needed here.
 
     Example: vadprobe export-fiftyone my-job.toml fiftyone
 
@@ -94,16 +97,16 @@ def export_fiftyone(config: Path, out: Path, /) -> int:
 
 def _export_lines(out: Path, done: Exported) -> Iterator[str]:
     yield (
-        f"{out}: {done.n_written} videos written ({done.n_bytes / 1e6:.1f} MB)"
+        f"{out}: {counted(done.n_written, 'video')} written ({size_text(done.n_bytes)})"
         + (f", {done.n_kept} were there" if done.n_kept else "")
-        + f"; {done.n_rows} rows"
+        + f"; {counted(done.n_rows, 'row')}"
         + (f", {done.n_failed} of them failed (NaN; the reasons are in {INDEX})" if done.n_failed else "")
         + "."
     )
     if done.renamed:
-        yield f"{done.renamed} videos have names that are none for files; {INDEX} says which file is whose."
+        yield f"{counted(done.renamed, 'name')} of videos cannot be used for files; {INDEX} says which file is whose."
     if done.left_out:
-        yield f"{done.left_out} videos are left out: the store is a part of another and lacks rows of them."
+        yield f"{counted(done.left_out, 'video')} left out: the store is a part of another and lacks rows of them."
 
 
 @Parameter(name="*")
@@ -181,13 +184,14 @@ def import_headhunt(folder: Path, /, *, options: HeadHuntOptions) -> int:
     try:
         write_card(done.store.parent)
     except StoreError as error:
-        print(f"{error} (the store is whole without it; 'vadprobe card {done.store.parent}' writes it later)")
+        print(f"{error} (the store is complete without it; 'vadprobe card {done.store.parent}' writes it later)")
     print("\n".join(_import_lines(done, options.frame_counts is None)))
     return 1 if done.left_out else 0
 
 
 def _import_lines(done: Imported, without_frames: bool) -> Iterator[str]:
-    yield f"{done.store}: {done.n_videos} videos, {done.n_rows} rows; all heads, no hidden states, no answer logits."
+    size = f"{counted(done.n_videos, 'video')}, {counted(done.n_rows, 'row')}"
+    yield f"{done.store}: {size}; all heads, no hidden states, no answer logits."
     yield f"{done.labels}: labels, which no store holds; read it with --format manifest --annotations."
     if without_frames:
         yield "The files do not say how many frames a video has; give --frame-counts to compare with frame labels."

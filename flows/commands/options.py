@@ -76,7 +76,7 @@ def _videos(_: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
         ) from error
     names = tuple(line.strip() for line in lines if line.strip())
     if not names:
-        raise VadprobeError(f"--videos: {path} names no video.")
+        raise VadprobeError(f"--videos: {path} names no video; write one name per line.")
     return names
 
 
@@ -155,7 +155,7 @@ class DatasetOptions:
     annotations: Path | None = None
     """the annotation file, or its folder with split lists and frame counts; for 'manifest' a table or a folder"""
     videos: Path | None = None
-    """the video files, in any folders below"""
+    """folder of the video files, with its subfolders"""
     intervals: IntervalConvention | None = None
     """what 's e' in a text annotation (ucf-crime, xd-violence, msad) means; default: zero-based-half-open"""
     frame_counts: Path | None = None
@@ -186,8 +186,8 @@ class DatasetOptions:
             )
         if self.format == "folder" and self.annotations is not None:
             raise VadprobeError(
-                "--format folder is a folder of videos without annotation, and --annotations names one; leave it out, "
-                "or name its format."
+                "--format folder takes videos without an annotation, but --annotations names one; leave "
+                "--annotations out, or give the format of that annotation."
             )
         self._check_intervals(self.format)
         names = {"annotations": "manifest" if self.format == "manifest" else "source"}

@@ -94,7 +94,9 @@ def extract(
     names = devices_of(devices)
     if detector is not None:
         if names:
-            raise VadprobeError("--detector goes with one device; name it as 'detector' in the job's [[sampling]].")
+            raise VadprobeError(
+                "--detector cannot be combined with --devices; set 'detector' in the job's [[sampling]] instead."
+            )
         job = with_detector(job, detector)
     if repair_first:
         repair(job.stores)
@@ -185,15 +187,15 @@ def describe(
 ) -> int:
     """Let the backbone describe the scored segments in words, as a baseline of the methods.
 
-    Each segment gets the model's own text, the probability that it says one of some words, and whether it does. The
-    tables 'comparison' measure both. An interrupted run goes on where it stopped.
+    For each segment it keeps the model's own text, the probability that the text says one of some words, and whether it
+    does. The tables 'comparison' measure both. An interrupted run goes on where it stopped.
 
     Example: vadprobe describe my-job.toml --words "fire,smoke,fight"
 
     Args:
         config: job file whose features are extracted
         words: words of an event, each one word of letters alone; by default those that the demo's captioner was taught
-        max_tokens: most tokens of a text
+        max_tokens: largest number of tokens of a text
         shown: texts of test segments to show beside the truth
     """
     from vadprobe.flows.jobs.analyze_job import open_analysis
@@ -235,15 +237,15 @@ def explain(
 
     Args:
         config: job file whose analysis is finished
-        prompt: the question: key of a prompt of the job or of a shipped one, or a text of its own
+        prompt: the question: the key of a prompt of the job or of a shipped prompt, or the text itself
         frames: frames of an event that the backbone sees; by default as many as of a scored segment
-        max_tokens: most tokens of a text
-        temperature: 0 takes the likeliest token; above, tokens are drawn
-        top_p: tokens are drawn among the likeliest that have this mass together
+        max_tokens: largest number of tokens of a text
+        temperature: 0 takes the likeliest token; above 0, tokens are drawn
+        top_p: tokens are drawn from the likeliest ones that together have this probability
         seed: seed of drawn tokens, and of drawn normal segments
         normal: normal segments to explain beside the events, at most
-        normal_rule: the longest of them, or drawn by the seed
-        batch: texts that run side by side
+        normal_rule: which normal segments: the longest, or drawn by the seed
+        batch: texts that are generated at once
         shown: texts to show beside the truth
     """
     from vadprobe.analyze.locator.explanation_files import EXPLANATIONS_PARQUET

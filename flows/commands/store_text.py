@@ -34,7 +34,7 @@ def catalog_lines(catalog: "Catalog") -> Iterator[str]:
             yield f"{entry.relative_path}: {entry.reason}"
     left = sum(len(entry.leftovers) for entry in catalog.entries)
     if left:
-        yield f"{counted(left, 'file')} may be left over; 'vadprobe gc {catalog.root}' looks at them."
+        yield f"{counted(left, 'file')} may be left over; 'vadprobe gc {catalog.root}' lists them."
     yield from catalog.notes
 
 
@@ -202,9 +202,9 @@ def _values_line(array: "ArrayDifference") -> str:
 def garbage_lines(root: str, found: "Sequence[Garbage]") -> Iterator[str]:
     """Yield what 'vadprobe gc' would remove and what it would keep, with reasons and sizes."""
     parts = (
-        ("These would go:", "delete"),
-        ("These would go if their workers send no heartbeat while they are watched:", "wait"),
-        ("These stay:", "keep"),
+        ("These would be removed:", "delete"),
+        ("These would be removed if their workers send no heartbeat while they are watched:", "wait"),
+        ("These are kept:", "keep"),
     )
     for title, verdict in parts:
         part = [one for one in found if one.verdict == verdict]
@@ -219,7 +219,7 @@ def garbage_lines(root: str, found: "Sequence[Garbage]") -> Iterator[str]:
     if going:
         total = size_text(sum(one.n_bytes for one in going))
         count = counted(len(going), "leftover")
-        yield f"{count}, {total}. Nothing was removed; 'vadprobe gc {root} --yes' does it."
+        yield f"{count}, {total}. Nothing was removed; 'vadprobe gc {root} --yes' removes what is listed."
     else:
         yield f"There is nothing to remove in {root}."
 

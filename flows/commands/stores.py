@@ -155,7 +155,8 @@ def card(store: Place, /) -> int:
     path = write_card(folder)
     if path is None:
         raise VadprobeError(
-            f"{folder / 'README.md'} is not one that vadprobe wrote, so it was left alone; move it away to have a card."
+            f"{folder / 'README.md'} was not written by vadprobe, so it was not changed; move it away, "
+            "then give the command again."
         )
     print(f"Written: {path}")
     return 0
@@ -177,7 +178,10 @@ def gc(root: Place, /, *, yes: bool = False) -> int:
     from vadprobe.store.catalog.path_hints import explain
 
     if not can_list(root):
-        raise VadprobeError(f"{root} is on a web server, which lists nothing; run gc where that is a folder.")
+        raise VadprobeError(
+            f"{root} is on a web server, which cannot list files; run 'vadprobe gc' on a "
+            "machine that has them in a folder."
+        )
     if not root.is_dir():
         raise VadprobeError(explain(root))
     found = find_garbage(root)

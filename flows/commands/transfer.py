@@ -17,7 +17,7 @@ from vadprobe.store.exchange.hub_push import push_to_hub
 from vadprobe.store.exchange.transfer import Choice, Transfer, transfer
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.location import StorePath, is_remote
-from vadprobe.store.files.text import counted
+from vadprobe.store.files.text import counted, size_text
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.reading.feature_store import FeatureStore
 
@@ -78,7 +78,8 @@ def push(source: Place, root: Place, /, *, parts: PartOptions = PartOptions(), r
     Chunks are copied as they are stored and checked on the way; a copy is a store like any other. An interrupted copy
     goes on when the command is given again. Rows come in partitions of 256 clips, as they are stored.
 
-    A repository of the Hugging Face Hub takes each store as one commit, made of a copy in the folder of TMPDIR.
+    A repository of the Hugging Face Hub takes each store as one commit, made from a copy in the folder that TMPDIR
+    names.
 
     Example: vadprobe push features s3://bucket/features
 
@@ -136,7 +137,7 @@ def _chosen(source: StorePath, parts: PartOptions, rows: RowOptions) -> tuple[Ch
     chosen = [store for store in sources if _is_wanted(store, parts.prompts, asked)]
     if not chosen:
         found = ", ".join(sorted({store.spec.prompt.key for store in sources}))
-        raise VadprobeError(f"no store below {source} is of the wanted prompt; there are the prompts {found}.")
+        raise VadprobeError(f"no store below {source} has the wanted prompt; its stores have the prompts {found}.")
     for store in chosen:
         choice.contents(store)
     return choice, chosen
@@ -150,7 +151,7 @@ def _detector(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise VadprobeError(f"there is no detector {path}; an analysis writes it as detector.json.") from error
     except (KeyError, TypeError) as error:
-        raise VadprobeError(f"{path} is no detector: it lacks {error}.") from error
+        raise VadprobeError(f"{path} is not a detector: it lacks {error}.") from error
     return dict(value)
 
 
@@ -168,19 +169,19 @@ def _lines(source: FeatureStore, done: Transfer, root: StorePath) -> Iterator[st
     path = root / writer.path.relative_to(writer.path.parents[3])
     described = writer.contents.describe()
     yield (
-        f"{path}: {done.n_copied} of {writer.n_partitions} partitions copied"
+        f"{path}: {done.n_copied} of {counted(writer.n_partitions, 'partition')} copied"
         + (f", {done.n_before} were there" if done.n_before else "")
-        + f"; {sum(_rows_of(done))} rows, {done.n_bytes / 1e6:.1f} MB. {described[0].upper()}{described[1:]}."
+        + f"; {counted(sum(_rows_of(done)), 'row')}, {size_text(done.n_bytes)}. {described[0].upper()}{described[1:]}."
     )
     if done.unwritten and source.refused:
         yield (
-            f"{source.path}: {counted(len(source.refused), 'partition')} may not be read, or are not written yet: "
-            f"{next(iter(source.refused.values()))}."
+            f"{source.path}: {counted(len(source.refused), 'partition')} cannot be read with these "
+            f"credentials, or are not written yet: {next(iter(source.refused.values()))}."
         )
     elif done.unwritten:
         yield (
-            f"{source.path} is not finished: {len(done.unwritten)} partitions are not written there yet. Give the same "
-            "command again when they are."
+            f"{source.path} is not finished and lacks {counted(len(done.unwritten), 'partition')}. Give the same "
+            "command again when it is."
         )
 
 

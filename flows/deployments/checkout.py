@@ -24,7 +24,7 @@ def use(directory: str) -> dict[str, str]:
     """
     source = Path(directory).resolve() / "src"
     if not (source / "vadprobe").is_dir():
-        raise VadprobeError(f"{directory} must be a checkout of vadprobe, and has no folder src/vadprobe.")
+        raise VadprobeError(f"{directory} must be a checkout of vadprobe, but has no folder src/vadprobe.")
     sys.path.insert(0, str(source))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
     for name in [name for name in sys.modules if name == "vadprobe" or name.startswith("vadprobe.")]:

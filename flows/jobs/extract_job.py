@@ -81,8 +81,8 @@ def with_detector(job: Job, path: Path) -> Job:
     sections = [section for section in job.config.sampling if section.sampling() == mine.sampling]
     if not sections:
         raise VadprobeError(
-            f"{path} was fitted on the sampling {mine.sampling.key}, which {job.path} has not; its samplings are "
-            f"{', '.join(sampling.key for sampling in job.samplings)}."
+            f"{path} was fitted on the sampling {mine.sampling.key}, which {job.path} does not have; its "
+            f"samplings are {', '.join(sampling.key for sampling in job.samplings)}."
         )
     read = mine.prompt
     prompts = [
@@ -92,8 +92,8 @@ def with_detector(job: Job, path: Path) -> Job:
     ]
     if not prompts:
         raise VadprobeError(
-            f"{path} was fitted on the prompt {read.text!r} {POSITIONS[read.position][1]}, which is none of "
-            f"{job.path}; its prompts are {', '.join(prompt.key for prompt in job.prompts)}."
+            f"{path} was fitted on the prompt {read.text!r} {POSITIONS[read.position][1]}, which "
+            f"{job.path} does not have; its prompts are {', '.join(prompt.key for prompt in job.prompts)}."
         )
     section = sections[0].model_copy(update={"detector": str(path.resolve())})
     return replace(job, config=job.config.model_copy(update={"sampling": (section,), "prompts": tuple(prompts[:1])}))

@@ -14,6 +14,7 @@ from vadprobe.store.datasets.sources import read_source, refuse
 from vadprobe.store.datasets.validation_split import held_out_notes
 from vadprobe.store.datasets.video import Split
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import counted
 from vadprobe.store.progress import Progress
 
 _LOGGER = logging.getLogger(__name__)
@@ -41,8 +42,8 @@ class TruthReader:
         if rejected and convention != self.config.intervals:
             first = rejected[0]
             raise VadprobeError(
-                f"by it {len(rejected)} lines begin before frame 0 or are empty, first line {first.row}: "
-                f"{first.got[:60]!r}"
+                f"read in this way, {counted(len(rejected), 'interval')} would begin before frame 0 or be "
+                f"empty, first in line {first.row}: {first.got[:60]!r}"
             )
         joined = source.joined()
         refuse(joined)

@@ -14,6 +14,7 @@ from vadprobe.flows.runs.artifacts.pictures import data_url
 from vadprobe.flows.runs.artifacts.result_picture import result_picture
 from vadprobe.flows.runs.faults import step, without_server
 from vadprobe.flows.runs.labels import artifact_key
+from vadprobe.store.files.text import percent
 
 if TYPE_CHECKING:
     from vadprobe.analyze.compute.scheduling import Scheduler
@@ -111,7 +112,7 @@ _METRICS = {"auc": "AUC", "ap_step": "AP", "auc_macro": "macro AUC", "f1": "F1"}
 def result_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a result as the rows of a small table: the method with its intervals, then each baseline."""
     intervals = result["intervals"]
-    share = f"{result['bootstrap']['confidence']:.0%} of resamples" if intervals else ""
+    share = f"{percent(result['bootstrap']['confidence'])} of resamples" if intervals else ""
     rows = [{"scores": result["preset"], **_cells(result)}]
     for place, word in enumerate(("from", "to")) if intervals else ():
         ends = {name: values[place] for name, values in intervals.items()}

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from prefect import State
 from prefect.states import Completed, Failed
 
+from vadprobe.store.files.text import counted
+
 if TYPE_CHECKING:
     from vadprobe.flows.jobs.reports.extraction_summary import ExtractionSummary
 
@@ -20,7 +22,7 @@ def ending(summary: "ExtractionSummary", strict: bool) -> State[str]:
         summary: the summary of the run.
         strict: fail if anything could not be read.
     """
-    missing = f"{len(summary.unreadable_videos)} videos and {len(summary.failed_clips)} clips"
+    missing = f"{counted(len(summary.unreadable_videos), 'video')} and {counted(len(summary.failed_clips), 'clip')}"
     return ending_of(list(summary.lines()), "" if summary.is_whole else missing, strict)
 
 

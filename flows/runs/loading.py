@@ -91,7 +91,7 @@ def _overridden(job: "Job", overrides: ExtractionOverrides | AnalysisOverrides |
     if wanted:
         keys = [prompt.key for prompt in job.prompts]
         if unknown := [key for key in wanted if key not in keys]:
-            raise VadprobeError(f"overrides.prompts must be of {', '.join(keys)}, got {', '.join(unknown)}.")
+            raise VadprobeError(f"overrides.prompts must be some of {', '.join(keys)}, got {', '.join(unknown)}.")
         chosen = tuple(said for said, key in zip(job.config.prompts, keys, strict=True) if key in wanted)
         config = config.model_copy(update={"prompts": chosen})
     return replace(job, config=config)

@@ -5,6 +5,7 @@ import logging
 from vadprobe.flows.runs.faults import step
 from vadprobe.flows.runs.loading import run_folder
 from vadprobe.store.files.location import StorePath, is_remote, location
+from vadprobe.store.files.text import counted, size_text
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -31,12 +32,12 @@ def verify_whole(store: StorePath, resume: bool) -> list[str]:
     for problem in found.problems:
         _LOGGER.error(str(problem))
     _LOGGER.info(
-        "%s: %d rows (%d failed), %.1f MB read: %s",
+        "%s: %s (%d failed), %s read: %s",
         store,
-        found.n_rows,
+        counted(found.n_rows, "row"),
         found.n_failed,
-        found.n_bytes / 1e6,
-        f"{len(found.problems)} problems" if found.problems else "sound",
+        size_text(found.n_bytes),
+        counted(len(found.problems), "problem") if found.problems else "sound",
     )
     return [str(problem) for problem in found.problems]
 

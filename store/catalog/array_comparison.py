@@ -44,7 +44,7 @@ def incomparable(a: Inventory, b: Inventory) -> str | None:
     if a.contents.partition_rows != b.contents.partition_rows:
         return "values were not compared: one of the stores was compacted into larger partitions"
     if not set(a.records) & set(b.records):
-        return "values were not compared: there is no partition that both have"
+        return "values were not compared: the stores have no partition in common"
     return None
 
 

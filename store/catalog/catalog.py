@@ -103,7 +103,7 @@ def read_catalog(root: StorePath) -> Catalog:
         if len(names) != DEPTH + 1:
             continue
         if not all(map(is_key, names)):
-            notes.append(f"{store.path} is left out: its name is no key of a prompt.")
+            notes.append(f"{store.path} is left out: its name is not a key of a prompt.")
             continue
         dataset, sampling, backbone, prompt = names
         entry = _entry(root, (dataset, sampling, backbone, prompt), store)
@@ -149,7 +149,7 @@ def _reason(found: Inventory, place: Place) -> str | None:
         return f"it lies at {'/'.join(place)}, but was written as {'/'.join(said)}; it was moved or copied there."
     if found.damaged:
         first = min(found.damaged)
-        many = f"{counted(len(found.damaged), 'record')} do not count, first" if len(found.damaged) > 1 else "a record"
+        many = f"{counted(len(found.damaged), 'record')} are not valid, first" if len(found.damaged) > 1 else "a record"
         return f"{many}: {found.damaged[first]}"
     if found.refusal:
         return found.refusal

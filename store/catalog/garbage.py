@@ -136,7 +136,7 @@ def _half_written(root: StorePath) -> Iterator[Garbage]:
             continue  # deleted with its folder
         if not any(name.endswith((".zarr", ".records")) for name in above) and not _WRITTEN.fullmatch(path.name):
             continue  # the user's own
-        recent = f"it was written to less than {AGE / 60:.0f} minutes ago, so its writer may be at work"
+        recent = f"it was written to less than {AGE / 60:.0f} minutes ago, so its writer may still be running"
         verdict: Verdict = "delete" if _is_old(path) else "keep"
         why = "its writer was killed" if verdict == "delete" else recent
         yield Garbage(path, "half-written", verdict, why, _bytes(path))

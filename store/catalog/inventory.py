@@ -89,7 +89,7 @@ class Inventory(StoreHeader):
         if not self.refused:
             return None
         first = next(iter(self.refused.values()))
-        return f"{counted(len(self.refused), 'record')} may not be read, or do not exist: {first}"
+        return f"{counted(len(self.refused), 'record')} cannot be read with these credentials, or do not exist: {first}"
 
     @property
     def contents_text(self) -> str:
@@ -195,7 +195,7 @@ def _read_one(path: StorePath, partition: int) -> tuple[dict[str, Any] | str | F
         content = file.read_bytes()
         record = json.loads(content)
         if not is_intact(record) or record["partition"] != partition:
-            said = f"{file} was changed after it was written; 'vadprobe extract' writes the partition anew."
+            said = f"{file} was changed after it was written; 'vadprobe extract' writes the partition again."
             return said, len(content)
         # These keys are needed here; a record of a later version may lack them.
         _ = record["spec_digest"], record["shards"].items(), record["failures"].items()

@@ -42,12 +42,12 @@ def explain(path: StorePath) -> str:
         return f"{path} is a part of the store {store}; use 'vadprobe show {store}'."
     stores = [found.path for found in list_stores(path, DEPTH).stores]
     if not stores:
-        what = "is a file, no store" if path.is_file() else "is no store, and holds none"
+        what = "is a file, not a store" if path.is_file() else "is not a store, and holds none"
         return f"{path} {what}; a store is named as ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr."
     names = [str(store.relative_to(path).with_suffix("")) for store in stores]
     return (
-        f"{path} is no store, but holds {counted(len(stores), 'store')}: {first_few(names, _SHOWN)}. Name one of them: "
-        f"'vadprobe show {stores[0].with_suffix('')}'."
+        f"{path} is not a store, but holds {counted(len(stores), 'store')}: {first_few(names, _SHOWN)}. "
+        f"Name one of them: 'vadprobe show {stores[0].with_suffix('')}'."
     )
 
 
@@ -61,7 +61,7 @@ def explain_root(root: StorePath) -> str:
     for found in list_stores(root, DEPTH + 1).stores:
         path = found.path if is_remote(found.path) else found.path.absolute()
         parents = path.parents
-        return f"{root} is no root of stores; use 'vadprobe ls {parents[min(DEPTH, len(parents) - 1)]}'."
+        return f"{root} is not a root of stores; use 'vadprobe ls {parents[min(DEPTH, len(parents) - 1)]}'."
     return f"{root} holds no feature store yet; 'vadprobe plan' and 'vadprobe extract' write one."
 
 

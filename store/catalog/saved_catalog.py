@@ -50,7 +50,7 @@ def read_saved(root: StorePath) -> tuple[dict[Place, str | None] | None, list[st
         return None, []
     version = content.get("vadprobe_catalog") if isinstance(content, dict) else None
     if not isinstance(version, int) or not isinstance(content.get("stores"), list):
-        raise StoreError(f"{path} is no catalog; remove it, or save it again with 'vadprobe ls ROOT --save'.")
+        raise StoreError(f"{path} is not a catalog; remove it, or save it again with 'vadprobe ls ROOT --save'.")
     if version > CATALOG_VERSION:
         raise StoreError(f"{path} has version {version}, this vadprobe reads up to {CATALOG_VERSION}; update vadprobe.")
     saved: dict[Place, str | None] = {}

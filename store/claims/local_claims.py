@@ -78,8 +78,8 @@ class LocalClaim(Claim):
         """
         if not self._is_ours():
             raise ClaimLostError(
-                f"{self._path}, the lock of a partition that this worker computes, was deleted by somebody; another "
-                "worker may have the partition. Leave the files in .claims alone while workers run."
+                f"{self._path}, the lock of a partition that this worker computes, was deleted; another "
+                "worker may now have the partition. Leave the files in .claims alone while workers run."
             )
 
     def release(self) -> None:

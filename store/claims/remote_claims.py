@@ -56,7 +56,10 @@ class RemoteStaging:
             with contextlib.suppress(ChangedError, FileExistsError):
                 final.replace_if(content, tag)
                 return
-        raise StoreError(f"{final} changed whenever it was about to be written; who else writes there?")
+        raise StoreError(
+            f"{final} changed each time it was about to be written; find the other program "
+            "that writes there, and end it."
+        )
 
     def withdraw(self, final: StorePath) -> None:
         """Delete a shard. A record is left until it is replaced, because an object cannot be deleted under a condition.

@@ -15,7 +15,7 @@ from vadprobe.store.datasets.joining import Finding, naming
 from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.datasets.sources import read_source
 from vadprobe.store.datasets.video import SPLITS
-from vadprobe.store.files.text import table
+from vadprobe.store.files.text import counted, table
 
 SPLIT_HEAD = ("split", "videos", "normal", "anomalous", "without label", "intervals", "frames", "anomalous frames")
 """Columns of the table of splits; all but the first hold numbers."""
@@ -69,7 +69,7 @@ class Audit:
         rows: list[tuple[object, ...]] = []
         for split, counts in self.counts.items():
             whole = counts["with_frame_count"] == counts["videos"]
-            frames = counts["frames"] if whole else f"unknown ({counts['with_frame_count']} videos known)"
+            frames = counts["frames"] if whole else f"unknown (known of {counted(counts['with_frame_count'], 'video')})"
             positive = counts["anomalous_frames"] if whole or not counts["intervals"] else "unknown"
             numbers = [counts[name] for name in ("videos", "normal", "anomalous", "unlabelled", "intervals")]
             rows.append((split, *numbers, frames, positive))
@@ -104,7 +104,7 @@ class Audit:
         for file in self.files:
             rejected = f", {file.n_rejected} rejected" if file.n_rejected else ""
             notes = "".join(f"; {note}" for note in file.notes)
-            lines.append(f"  {file.path}: {file.n_rows} rows, {file.n_read} read{rejected}{notes}")
+            lines.append(f"  {file.path}: {counted(file.n_rows, 'row')}, {file.n_read} read{rejected}{notes}")
         lines.append(f"  ground truth {self.dataset.truth_digest}")
         lines += [f"  {line}" for line in table(SPLIT_HEAD, self.split_rows, right=SPLIT_HEAD[1:])]
         classes = ", ".join(f"{name} {sum(by_split.values())}" for name, by_split in self.classes.items())

@@ -12,6 +12,7 @@ from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.datasets.sources import read_source
 from vadprobe.store.datasets.validation_split import source_of
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import counted
 
 _OWN_LENGTHS = "the videos' own lengths"
 
@@ -41,15 +42,17 @@ def published_truth(config: DatasetConfig, workspace: Path) -> list[Finding]:
     findings = []
     if changed:
         stems = {name.removesuffix("_x264") for name in changed}
-        message = "these lines are not those of the published annotation; results are not comparable with others'"
+        message = (
+            "these lines are not those of the published annotation; results cannot be compared with published ones"
+        )
         if config.format == "ucf-crime" and stems <= ALTERED_UCF_CRIME:
             message = (
-                f"{len(stems)} of the 14 test videos whose labels UMIL, VAD-LLaMA and VERA altered differ from the "
-                "published annotation; results compare with theirs only"
+                f"{len(stems)} of the 14 test videos whose labels UMIL, VAD-LLaMA and VERA altered differ "
+                "from the published annotation; results can be compared only with those of these three"
             )
         findings.append(Finding("altered truth", message, True, changed))
     if n_absent > len(changed):
-        message = f"{n_absent - len(changed)} videos of the published annotation are not in this one"
+        message = f"this annotation lacks {counted(n_absent - len(changed), 'video')} of the published one"
         findings.append(Finding("incomplete truth", message, True))
     return findings
 
@@ -81,7 +84,8 @@ def shared_sources(dataset: Dataset) -> list[Finding]:
     if not shared:
         return []
     message = (
-        f"{len(shared)} of {len(test)} sources of test videos also have training videos: this split is by clip, not by "
-        "source, as published; what is fitted on the training videos has seen these sources"
+        f"{len(shared)} of {len(test)} sources of test videos also have training videos: the published "
+        "split is by clip, not by source, so whatever is fitted on the training videos has seen these "
+        "sources"
     )
     return [Finding("sources shared by train and test", message, False, tuple(shared))]

@@ -18,7 +18,7 @@ class AnnotationConfig(Section):
     intervals: IntervalConvention = Field(default=DEFAULT_CONVENTION, description="what 's e' in the file means")
     label_by_name: bool = Field(
         default=False,
-        description="first label all videos by their names: normal and training videos are in no such file",
+        description="first label all videos by their names, as such a file does not list normal and training videos",
     )
 
 
@@ -27,7 +27,7 @@ class ValidationConfig(Section):
 
     fraction: float | None = Field(default=None, gt=0, lt=1, description="fraction of the annotated test videos")
     seed: int = Field(default=0, ge=0, description="seed of the draw")
-    videos: tuple[str, ...] = Field(default=(), description="names, in place of a draw")
+    videos: tuple[str, ...] = Field(default=(), description="names of the validation videos, in place of a draw")
 
     @model_validator(mode="after")
     def _one_way(self) -> "ValidationConfig":

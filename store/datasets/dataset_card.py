@@ -2,7 +2,7 @@
 
 from vadprobe.store.datasets.annotations.conventions import TEXT_FORMATS
 from vadprobe.store.datasets.audit import SPLIT_HEAD, Audit
-from vadprobe.store.files.text import first_few, markdown_table
+from vadprobe.store.files.text import counted, first_few, markdown_table
 
 _CONVENTIONS = {
     "zero-based-half-open": "`s e` in the annotation was read as `[s, e)`, counted from 0.",
@@ -69,6 +69,6 @@ def _caveats(audit: Audit) -> list[str]:
     for finding in audit.findings:
         mark = " **Changes scores.**" if finding.changes_score else ""
         names = first_few([f"`{name}`" for name in finding.videos], _NAMED)
-        videos = f" {len(finding.videos)} videos: {names}" if names else ""
+        videos = f" {counted(len(finding.videos), 'video')}: {names}" if names else ""
         lines.append(f"- {finding.kind}: {finding.message}.{mark}{videos}")
     return lines or ["None was found."]

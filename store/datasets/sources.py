@@ -176,8 +176,8 @@ def _by_name(readings: Sequence[Reading[Annotation]]) -> dict[str, Annotation]:
         for entry in reading.entries:
             if found.setdefault(entry.video_id, entry) is not entry:
                 raise VadprobeError(
-                    f"{reading.path} names the video {entry.video_id!r}, and so does an earlier file; name one in "
-                    "'source'."
+                    f"{reading.path} names the video {entry.video_id!r}, and so does an earlier file; name "
+                    "only one of them in 'source'."
                 )
     return found
 

@@ -9,6 +9,7 @@ from vadprobe.store.datasets.annotations.names import xd_violence_source
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import counted
 
 
 def hold_out(dataset: Dataset, names: Sequence[str], fraction: float | None, seed: int) -> Dataset:
@@ -27,8 +28,8 @@ def hold_out(dataset: Dataset, names: Sequence[str], fraction: float | None, see
         wrong = sorted(set(names) - {video.video_id for video in test})
         if wrong:
             raise VadprobeError(
-                f"dataset.validation.videos names {wrong[0]!r} ({len(wrong)} such names), which is no labelled test "
-                f"video of {dataset.name!r}; name annotated test videos."
+                f"dataset.validation.videos names {wrong[0]!r} ({len(wrong)} such names), which is not a "
+                f"labelled test video of {dataset.name!r}; name annotated test videos."
             )
         chosen = set(names)
     else:
@@ -48,8 +49,8 @@ def held_out_notes(name: str, held_out: Sequence[str]) -> tuple[str, ...]:
     if not held_out:
         return ()
     return (
-        f"{len(held_out)} test videos of {name} were held out, for the choice of a threshold or grid, and are in no "
-        "number: not comparable with printed numbers, which are of the whole test split.",
+        f"{counted(len(held_out), 'test video')} of {name} held out for the choice of a threshold or grid, and in no "
+        "number here. Printed numbers are of the whole test split, so they cannot be compared with these.",
     )
 
 

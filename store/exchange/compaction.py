@@ -39,7 +39,10 @@ def compact(
     """
     spec, held = source.spec, source.contents
     if held.partitions is not None or choice.videos is not None or choice.splits is not None:
-        raise StoreError(f"{source.path}: only all rows of a store can be compacted; choose layers and heads alone.")
+        raise StoreError(
+            f"{source.path}: only a store with all its rows can be compacted; layers and heads can be chosen, videos "
+            "and splits cannot."
+        )
     source.check_finished()
     same = choice.contents(source)
     # If some partitions hold everything and others chosen layers and heads, the copy holds the chosen ones.

@@ -188,7 +188,9 @@ class _Export:
         paths = {name: self.out / path for name, path in self._paths(video).items()}
         for path in paths.values():
             if path.parent.is_symlink():
-                raise VadprobeError(f"{path.parent} is a link; nothing is written outside of {self.out}. Remove it.")
+                raise VadprobeError(
+                    f"{path.parent} is a link, and nothing is written outside of {self.out}; remove the link."
+                )
         if self.format == "npy":
             files = {
                 name: write_npy(path, self._shape(name, video), storage_dtype(kind), self._blocks(name, video))

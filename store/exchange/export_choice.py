@@ -133,7 +133,7 @@ def chosen_videos(store: FeatureStore, names: tuple[str, ...] | None) -> tuple[l
                 f"{store.path} has no clip of video {unknown[0]!r} ({len(unknown)} such); check --videos."
             )
         if absent:
-            raise StoreError(f"{store.path} is a part of a store and lacks rows of {absent[0]!r}; pull that video too.")
+            raise StoreError(f"{store.path} is a partial store and lacks rows of {absent[0]!r}; pull that video too.")
         wanted = [video for video in videos if video.video_id in set(names)]
     if not wanted:
         raise StoreError(f"{store.path} holds no whole video; nothing to export.")

@@ -89,7 +89,7 @@ def stored_index(out: Path, header: Mapping[str, Any]) -> dict[str, Any]:
     except FileNotFoundError:
         if out.exists() and any(not _is_ours(path) for path in out.rglob("*") if path.is_file()):
             raise VadprobeError(
-                f"{out} has files but no {INDEX}, so it is no export; name an empty or a new folder."
+                f"{out} has files but no {INDEX}, so it is not an export; name an empty or a new folder."
             ) from None
         return {}
     if not isinstance(found, dict) or not isinstance(found.get("videos"), dict):

@@ -204,7 +204,7 @@ def _segments(values: np.ndarray, layout: Layout) -> np.ndarray:
             f"its tensor has shape {shape}; if the first axis counts segments, say how long they are (--clip-length)"
         )
     if values.shape[2] % layout.heads:
-        raise PickleError(f"its width {values.shape[2]} is no multiple of {layout.heads} heads; correct --heads")
+        raise PickleError(f"its width {values.shape[2]} is not a multiple of {layout.heads} heads; correct --heads")
     return values.reshape(*values.shape[:2], layout.heads, values.shape[2] // layout.heads)
 
 
@@ -216,7 +216,7 @@ def _name(entry: dict[Any, Any], path: Path) -> str:
     try:
         check_name(name)
     except RowError as error:
-        raise PickleError(f"its video name is none ({error})") from error
+        raise PickleError(f"its video name is not valid ({error})") from error
     return name
 
 
@@ -229,7 +229,7 @@ def _label(entry: dict[Any, Any]) -> str | None:
         try:
             check_name(text or "none")
         except RowError as error:
-            raise PickleError(f"its label is none ({error})") from error
+            raise PickleError(f"its label is not valid ({error})") from error
         return text or None
     raise PickleError(f"its label must be text or a whole number, got type {_kind(label)}")
 

@@ -182,7 +182,7 @@ def _counted(
             n_frames = settings.sampling.frames_per_clip if length is None else length * (n_segments or 0)
         rows = 1 if length is None else -(-n_frames // length)
         if n_segments is not None and n_segments != rows:
-            reason = f"{found.file}: it holds {n_segments} segments, {n_frames} frames make {rows}"
+            reason = f"{found.file}: it holds {n_segments} segments, but {n_frames} frames make {rows}"
             found = replace(found, shape=(), dtype="", reason=reason)  # noqa: PLW2901
         counted.append((Video(found.video_id, "", n_frames), found))
     if not any(found.reason is None for _, found in counted):

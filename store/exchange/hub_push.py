@@ -15,6 +15,7 @@ from vadprobe.store.files.buckets.hub_client import Repository, ask
 from vadprobe.store.files.location import is_there
 from vadprobe.store.files.object_store import ForbiddenError, RemoteError, request
 from vadprobe.store.files.remote_path import RemotePath
+from vadprobe.store.files.text import counted
 from vadprobe.store.progress import Progress
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.writer import check_place
@@ -48,8 +49,8 @@ def push_to_hub(source: FeatureStore, root: RemotePath, choice: Choice, report: 
         done = transfer(source, staging, choice, report)
         if done.unwritten:
             raise StoreError(
-                f"{source.path} is not finished: {len(done.unwritten)} partitions are not written yet. Push it when "
-                "they are; nothing was sent."
+                f"{source.path} is not finished: {counted(len(done.unwritten), 'partition')} not written yet. Nothing "
+                "was sent; push the store when it is finished."
             )
         message = f"Features of {spec.dataset}: {spec.backbone.key}, prompt {spec.prompt.key}"
         _send(root, at, lambda api: _commit(api, at, staging, message, before))

@@ -52,7 +52,7 @@ def lock(path: Path) -> IO[bytes] | None:
             file.close()
             raise
         file.close()  # another process deleted it before the lock was ours
-    raise StoreError(f"{path} is removed again and again; find out who does that.")
+    raise StoreError(f"{path} is removed again and again; find the program that does it, and end it.")
 
 
 def unlock(file: IO[bytes]) -> None:
@@ -127,7 +127,7 @@ def _flock(file: IO[bytes], operation: int) -> bool:
         return False
     except OSError as error:
         raise StoreError(
-            f"{Path(file.name).parent} keeps no file locks ({error.strerror}); mount that file system with locks, or "
-            "use a folder of another one."
+            f"{Path(file.name).parent} does not support file locks ({error.strerror}); mount that file "
+            "system with locks, or use a folder on another one."
         ) from error
     return True

@@ -104,11 +104,11 @@ def request(url: object, action: Callable[[], _Result]) -> _Result:
                     "with 'vadprobe pull', without --detector and --splits, or serve it by a server that knows Range, "
                     "such as nginx"
                 ) from error
-            raise RemoteError(f"{url}: the server does not do that: {_reason(error)}") from error
+            raise RemoteError(f"{url}: the server does not support this operation: {_reason(error)}") from error
         except obs.InvalidPathError as error:
             raise NoListingError(
-                f"{url} cannot be listed, because an object below it has a name that is no path: {_reason(error)}. "
-                "Delete or rename that object; it is none of vadprobe's."
+                f"{url} cannot be listed, because an object below it has a name that is no path: "
+                f"{_reason(error)}. Delete or rename that object; vadprobe did not write it."
             ) from error
         except (obs.BaseError, OSError, ValueError) as error:
             if _METADATA_HOST in str(error):  # asked for credentials of a cloud machine, as the environment has none

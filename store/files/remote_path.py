@@ -42,7 +42,7 @@ class RemotePath(PurePosixPath):
         return super().__str__().replace(":/", "://", 1)
 
     def __fspath__(self) -> NoReturn:
-        raise TypeError(f"{self} is a URL, no file of this machine.")
+        raise TypeError(f"{self} is a URL, not a file on this machine.")
 
     @property
     def place(self) -> str:
@@ -131,7 +131,9 @@ class RemotePath(PurePosixPath):
 
     def _check_listing(self) -> None:
         if not self.can_list:
-            raise NoListingError(f"{self} is on a web server, which does not say what it has; name a store itself.")
+            raise NoListingError(
+                f"{self} is on a web server, which cannot list its files; name a store by its full URL."
+            )
 
     # Reading
 

@@ -22,6 +22,11 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def percent(fraction: float, digits: int = 0) -> str:
+    """Format a fraction in per cent: `95 %`, or `0.5 %` with one digit."""
+    return f"{100 * fraction:.{digits}f} %"
+
+
 def first_few(items: Sequence[object], count: int = 3) -> str:
     """List the first items and count the others: `a, b, c and 1,021 more`."""
     shown = ", ".join(str(item) for item in items[:count])

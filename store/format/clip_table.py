@@ -237,7 +237,7 @@ def _rectangle(lists: pa.ChunkedArray, width: int) -> np.ndarray:
     joined = lists.combine_chunks()
     edges = as_numpy(joined.offsets)  # Arrow's functions of lists say the same, and take longer to import
     if joined.null_count or not np.all(np.diff(edges) == width):
-        raise ValueError(f"a list of frame_indices has not {width} frames")
+        raise ValueError(f"every list of frame_indices must have {width} frames")
     flat = joined.values.slice(int(edges[0]), len(lists) * width)
     return np.asarray(as_numpy(flat), dtype=np.int64).reshape(len(lists), width)
 

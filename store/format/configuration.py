@@ -39,8 +39,9 @@ class SamplingConfig(Section):
     )
     detector: str | None = Field(
         default=None,
-        description="a detector's file: keep the layers or heads that it reads, and no answers; a pass ends behind the "
-        "deepest of them. The sampling, the backbone and one of the prompts must be the detector's",
+        description="a detector's file: keep the layers or heads that it reads, and no answers; a pass "
+        "ends after the deepest of them. The sampling, the backbone and one of the prompts "
+        "must be the detector's",
     )
     full_splits: tuple[Split, ...] = Field(
         default=(), description="splits whose videos keep every layer and head, for example to calibrate on"

@@ -83,7 +83,7 @@ def read_record(store: StorePath, partition: int) -> dict[str, Any] | None:
         return None
     if not is_intact(record) or record.get("partition") != partition:
         raise StoreError(
-            f"{path} was changed after it was written. Run 'vadprobe extract' again, which writes the partition anew."
+            f"{path} was changed after it was written. Run 'vadprobe extract' again, which writes the partition again."
         )
     return dict(record)
 

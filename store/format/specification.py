@@ -211,7 +211,7 @@ class FeatureSpec:
                 raise ValueError(f"its format version must be {spec.format_version}, got {version!r}")
             digest_json(spec.to_json())  # refuses what JSON does not have, such as NaN
         except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise StoreError(f"a stored specification is not one ({error}); it was edited or damaged.") from error
+            raise StoreError(f"the stored specification is not valid ({error}); it was edited or damaged.") from error
         return spec
 
     @cached_property
@@ -249,8 +249,8 @@ def backbone_notes(key: str, recipe: Mapping[str, Any]) -> tuple[str, ...]:
     note = f"{key}: {card['note'].rstrip('.')}."
     if card["kind"] == DEMO_CAPTIONER and not recipe.get("drawn"):
         stamp = (
-            f"MEANINGLESS: these videos are no drawings of vadprobe's generated set, and {key} has never seen anything "
-            "else. Its features, scores and texts are nonsense here; do not use them."
+            f"MEANINGLESS: these videos are not drawings of vadprobe's generated set, and {key} has never "
+            "seen anything else. Its features, scores and texts are nonsense here; do not use them."
         )
         return (stamp, note)
     return (note,)

@@ -89,11 +89,13 @@ class StoredParts:
             contents = cls.of(spec.backbone, spec.n_clips, **value)
         except (TypeError, ValueError) as error:
             raise StoreError(
-                f"the attribute 'contents' is not one ({error}); the attributes were edited, or written by a later "
-                "version."
+                f"the attribute 'contents' is not valid ({error}); the attributes were edited, or written "
+                "by a later version."
             ) from error
         if contents.to_json() != value:
-            raise StoreError("the attribute 'contents' is not as it is written; the attributes were edited.")
+            raise StoreError(
+                "the attribute 'contents' is not in the form that vadprobe writes; the attributes were edited."
+            )
         return contents
 
     def to_json(self) -> dict[str, Any]:
@@ -155,7 +157,10 @@ class StoredParts:
         """
         if array == "answer_logits":
             if not self.answers:
-                raise StoreError("it holds no answer_logits; it was imported or made without them.")
+                raise StoreError(
+                    "it holds no answer_logits: it was extracted for a detector alone or with answers = false, or it "
+                    "was pulled or imported without them. For p(yes), extract with answers = true into another root."
+                )
             return
         noun, stored = ("layer", self.layers) if array == "hidden_states" else ("head", self.heads)
         missing = [item for item in wanted if stored is not None and item not in stored]

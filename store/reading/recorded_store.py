@@ -107,7 +107,10 @@ class RecordedStore:
         total = len(self.partitions)
         if self.refused:
             count, error = counted(len(self.refused), "record"), next(iter(self.refused.values()))
-            raise StoreError(f"{self.path}: {count} of {total} may not be read, or are not written yet: {error}.")
+            raise StoreError(
+                f"{self.path}: {count} of {total} cannot be read with these credentials, or "
+                f"are not written yet: {error}."
+            )
         if len(self.records) < total:
             raise StoreError(
                 f"{self.path} is not finished: {len(self.records)} of {total} partitions are written. Run 'vadprobe "

@@ -20,7 +20,7 @@ def row_numbers(path: StorePath, rows: np.ndarray, n_rows: int) -> np.ndarray:
     """
     rows = np.asarray(rows)
     if rows.size and not np.issubdtype(rows.dtype, np.integer):
-        raise StoreError(f"rows must be integers, got {rows.dtype}; of a mask take np.flatnonzero(mask).")
+        raise StoreError(f"rows must be integers, got {rows.dtype}; for a mask pass np.flatnonzero(mask).")
     rows = rows.astype(np.int64)
     outside = rows[(rows < 0) | (rows >= n_rows)]
     if len(outside):
@@ -104,7 +104,9 @@ def check_recorded(
         if contents.partitions is not None and number not in contents.partitions:
             raise StoreError(f"{sentence}in this part of the store; {contents.describe()}. Pull them as well.")
         if number in refused:
-            raise StoreError(f"{sentence}written yet, or their record may not be read: {refused[number]}.")
+            raise StoreError(
+                f"{sentence}written yet, or their record cannot be read with these credentials: {refused[number]}."
+            )
         total = len(contents.partition_numbers(n_clips))
         raise StoreError(
             f"{sentence}written yet; {len(recorded)} of {total} partitions are. Run 'vadprobe extract' to the end "

@@ -38,8 +38,8 @@ class ShardRows:
 
     def _refused(self, error: ForbiddenError) -> StoreError:
         return StoreError(
-            f"{self.path} (partition {self.partition}) may not be read, or is missing, and nothing says that it is "
-            f"damaged: {error}. Use credentials that may read it."
+            f"{self.path} (partition {self.partition}) cannot be read with these credentials, or is "
+            f"missing; nothing says that it is damaged: {error}. Use credentials that can read it."
         )
 
     def tail(self, source: ByteSource, count: int = 1) -> bytes:

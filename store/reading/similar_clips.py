@@ -73,7 +73,7 @@ def similar_clips(
         VadprobeError: if the clip has no finite features, or if not exactly one of `layer` and `heads` is given.
     """
     if (layer is None) == (not heads):
-        raise VadprobeError("features to compare must be a layer or heads, one of both; give --layer or --heads.")
+        raise VadprobeError("features to compare must be either a layer or heads; give --layer or --heads.")
 
     def read(rows: np.ndarray) -> np.ndarray:
         values = store.hidden_states(rows, [layer]) if layer is not None else store.head_outputs(rows, list(heads))

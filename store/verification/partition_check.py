@@ -93,7 +93,7 @@ class PartitionCheck:
         if not messages and not self.record.is_intact:
             messages = ["its record was changed after it was written"]
         if messages and self.record.content and self._is_rewritten():
-            messages, remedy = ["it is being written anew; verify again when that is done"], "extract"
+            messages, remedy = ["it is being written again; verify it when that is done"], "extract"
         states = {array: finding.state for array, finding in findings.items() if finding.state is not None}
         is_known = self.n_skipped is not None
         if not messages and not is_known and len(states) == len(findings):
@@ -174,7 +174,9 @@ def _unread(error: OSError) -> _RecordFinding:
     if isinstance(error, FileNotFoundError):
         return _RecordFinding(messages=("it has no record: it was never finished",), remedy="extract")
     if isinstance(error, ForbiddenError):
-        return _RecordFinding(messages=(f"its record may not be read, or does not exist: {error}",), remedy="permit")
+        return _RecordFinding(
+            messages=(f"its record cannot be read with these credentials, or does not exist: {error}",), remedy="permit"
+        )
     return _RecordFinding(messages=(f"its record cannot be read: {error.strerror or error}",))
 
 

@@ -12,7 +12,7 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json, sync, write_json
 from vadprobe.store.files.location import StorePath, is_there
 from vadprobe.store.files.locks import sole_planner
-from vadprobe.store.files.text import ranges
+from vadprobe.store.files.text import counted, ranges, size_text
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of, records_of
 from vadprobe.store.format.partition_records import is_intact, record_path, shard_path
@@ -52,13 +52,14 @@ class RepairPlan:
     def lines(self) -> Iterator[str]:
         """Yield the plan as sentences."""
         if self.partitions:
+            partitions = counted(len(self.partitions), "partition is", "partitions are")
             yield (
-                f"{self.store}: {len(self.partitions)} partitions are reset and computed again by 'vadprobe "
-                f"extract' ({ranges(self.partitions)}); {len(self.removes)} files, {self.n_bytes / 1e6:.1f} MB, are "
-                "removed."
+                f"{self.store}: {partitions} reset and computed again by 'vadprobe extract' "
+                f"({ranges(self.partitions)}); {counted(len(self.removes), 'file is', 'files are')} removed "
+                f"({size_text(self.n_bytes)})."
             )
         for path in self.rebuilds:
-            yield f"{self.store}: {path} is written again from what the rest of the store says."
+            yield f"{self.store}: {path} is written again from the rest of the store."
         for problem in self.by_hand:
             yield f"{problem.store}: {_advice(problem)}"
 
@@ -150,7 +151,7 @@ def _check_rebuildable(header: StoreHeader, clips: ClipTable, files: Iterable[St
             raise StoreError(
                 f"{path} holds features, which cannot be written again; its partition must be computed again."
             )
-        raise StoreError(f"{path} is no file of {header.path} that can be written again.")
+        raise StoreError(f"{path} is not a file of {header.path} that can be written again.")
 
 
 def _rewrite_group(header: StoreHeader, clips: ClipTable) -> None:
@@ -188,13 +189,11 @@ def _advice(problem: Problem) -> str:
     files = ", ".join(str(path) for path in problem.files[:3])
     if problem.remedy == "permit":
         where = "" if problem.partition is None else f"partition {problem.partition}: "
-        return f"{where}nothing says that it is damaged; verify again with credentials that may read {files}"
+        return f"{where}nothing says that it is damaged; verify again with credentials that can read {files}"
     if problem.remedy == "remove":
         return f"{problem.message}. Look at them, and delete them if nobody needs them: {files}"
     if problem.partition is not None:
-        return (
-            f"partition {problem.partition}: {problem.message}; judge it once zarr.json is restored, then verify again"
-        )
+        return f"partition {problem.partition}: {problem.message}; restore zarr.json first, then verify again"
     if problem.files and problem.files[0].suffix == ".parquet":
         return (
             f"{problem.message}. The clip table is restored from a copy ({files}); without one, 'vadprobe plan' of the "

@@ -94,7 +94,9 @@ def check_shard(check: ShardCheck, is_stopped: Callable[[], bool] = bool) -> Sha
             messages = _Reading(check, file, before[0], is_stopped).messages()
         after = file_state(check.path)
     except ForbiddenError as error:
-        return ShardFinding((f"the shard of {name} may not be read, or is missing: {error}",), is_refused=True)
+        return ShardFinding(
+            (f"the shard of {name} cannot be read with these credentials, or is missing: {error}",), is_refused=True
+        )
     except OSError as error:
         return ShardFinding((f"the shard of {name} cannot be read: {error.strerror or error}",))
     return ShardFinding(tuple(messages), before[0], before if before == after else None)

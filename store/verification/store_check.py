@@ -143,7 +143,13 @@ class StoreCheck:
                 if sha256(path.read_bytes()) != recorded[name]:
                     yield self._problem(f"{name} was changed after it was written", path)
             except ForbiddenError as error:
-                yield Problem(self.store, None, f"{name} may not be read, or is missing: {error}", "permit", (path,))
+                yield Problem(
+                    self.store,
+                    None,
+                    f"{name} cannot be read with these credentials, or is missing: {error}",
+                    "permit",
+                    (path,),
+                )
             except OSError as error:
                 reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
                 yield self._problem(f"{name} {reason}", path)
@@ -166,7 +172,13 @@ class StoreCheck:
                 yield self._problem(f"{name}/zarr.json is missing", path)
                 return
         except ForbiddenError as error:
-            yield Problem(self.store, None, f"{name} may not be read, or is missing: {error}", "permit", (path,))
+            yield Problem(
+                self.store,
+                None,
+                f"{name} cannot be read with these credentials, or is missing: {error}",
+                "permit",
+                (path,),
+            )
             return
         try:
             array = open_array(self.store, name)

@@ -55,7 +55,7 @@ def grow(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredP
         return
     if is_remote(path):
         raise StoreError(
-            f"no clips can be appended to {path}, which is behind a URL: append in a folder, and push "
+            f"no clips can be appended to {path}, which is at a URL: append in a folder, and push "
             'that to another place; or leave the new videos out (new_videos = "later" in [extraction]).'
         )
     _check_idle(path)

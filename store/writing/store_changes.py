@@ -40,7 +40,9 @@ def change_attributes(store: StorePath, changes: dict[str, Any]) -> None:
             return
         with contextlib.suppress(OSError):
             file.replace_if(as_zarr_writes(content), tag)
-    raise StoreError(f"{file} changed whenever it was about to be written; who else writes there?")
+    raise StoreError(
+        f"{file} changed each time it was about to be written; find the other program that writes there, and end it."
+    )
 
 
 def write_group(store: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> None:

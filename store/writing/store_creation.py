@@ -40,8 +40,8 @@ def create_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Stor
             sync(path.parent)
     except OSError as error:
         raise StoreError(
-            f"the store {path} cannot be created: {error.strerror or error}. Check free space and permissions, then "
-            "plan again; there is no half-made store in the way."
+            f"the store {path} cannot be created: {error.strerror or error}. Check free space and "
+            "permissions, then plan again; no unfinished store was left behind."
         ) from error
 
 

@@ -16,7 +16,7 @@ from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath, is_remote
 from vadprobe.store.files.locks import sole_planner
-from vadprobe.store.files.text import ranges
+from vadprobe.store.files.text import ranges, size_text
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.partition_records import new_record, read_record, record_matcher, shard_bytes
@@ -193,11 +193,12 @@ class StoreWriter:
                 held.check()  # what was staged may be gone because the claim is
                 if isinstance(error, StoreError):
                     raise
-                left = 0 if is_remote(self.path) else shutil.disk_usage(self.path).free / 1e6
-                free = "" if is_remote(self.path) else f" ({left:.1f} MB are free there)"
+                left = 0 if is_remote(self.path) else shutil.disk_usage(self.path).free
+                free = "" if is_remote(self.path) else f" ({size_text(left)} free there)"
                 raise StoreError(
-                    f"partition {partition} of {self.path} cannot be written: {error.strerror or error}{free}. It is "
-                    "not recorded, all that was recorded before stays; fix this and run the command again."
+                    f"partition {partition} of {self.path} cannot be written: "
+                    f"{error.strerror or error}{free}. The partition is not recorded; all earlier records "
+                    "are kept. Correct this, then run the command again."
                 ) from error
 
     def _encoded(
@@ -247,7 +248,7 @@ class StoreWriter:
         for partition in self.partitions:
             record = read_record(self.path, partition)
             if record is None:
-                raise StoreError(f"partition {partition} of {self.path} is being written anew; commit again later.")
+                raise StoreError(f"partition {partition} of {self.path} is being written again; commit later.")
             failures.update({int(row): reason for row, reason in record["failures"].items()})
         with sole_planner(self.path.parent):
             self._check_current()

@@ -205,13 +205,13 @@ def test_who_may_not_list_reads_what_is_there(
     root = location(f"{bucket}/unlisted")
     path = pushed(local, root)
     no_listing(root)
-    with pytest.raises(NoListingError, match="may not be listed with the credentials of the environment"):
+    with pytest.raises(NoListingError, match="cannot be listed with the credentials of the environment"):
         list(path.iterdir())
     rows = np.arange(N_CLIPS)
     np.testing.assert_array_equal(FeatureStore.open(path).hidden_states(rows, [1]), local.hidden_states(rows, [1]))
     found = verify(path)
     assert found.problems == ()
-    assert "may not be listed" in found.notes[0]
+    assert "cannot be listed" in found.notes[0]
     assert "sound" in run(capsys, "verify", path)
     assert "520 of 520 rows" in run(capsys, "show", path)
     run(capsys, "diff", path, local.path, "--values")
@@ -219,7 +219,7 @@ def test_who_may_not_list_reads_what_is_there(
     run(capsys, "export", path, tmp_path / "npy", "--format", "npy", "--layers", "1", "--videos", "video 0")
     for command in (("ls", root), ("gc", root)):
         assert main(list(map(str, command))) == 2
-        assert "may not be listed" in capsys.readouterr().err
+        assert "cannot be listed" in capsys.readouterr().err
 
 
 def test_what_is_not_written_yet_may_not_be_read_but_is_not_damaged(
@@ -233,18 +233,22 @@ def test_what_is_not_written_yet_may_not_be_read_but_is_not_damaged(
     no_listing(root)
     store = FeatureStore.open(writer.path)
     assert store.hidden_states(np.arange(256), [1]).shape == (256, 1, 6)
-    with pytest.raises(StoreError, match=r"rows 256 to 511 \(partition 1\) are not written yet, or .*may not be read"):
+    with pytest.raises(
+        StoreError, match=r"rows 256 to 511 \(partition 1\) are not written yet, or .*cannot be read with these"
+    ):
         store.hidden_states(np.array([300]), [1])
-    with pytest.raises(StoreError, match="1 record of 3 may not be read, or are not written yet"):
+    with pytest.raises(StoreError, match="1 record of 3 cannot be read with these credentials, or are not written yet"):
         store.check_finished()
     found = verify(writer.path)
     assert found.redo == ()
     assert [problem.remedy for problem in found.problems] == ["extract", "permit"]
     assert plan_repair(found).is_empty
     output = run(capsys, "verify", writer.path, code=1)
-    assert "damaged; verify again with credentials that may read" in output
-    assert "1 record may not be read, or do" in run(capsys, "show", writer.path)
-    assert "may not be read, or are not written yet" in run(capsys, "pull", writer.path, tmp_path / "part", code=1)
+    assert "damaged; verify again with credentials that can read" in output
+    assert "1 record cannot be read with these credentials, or do" in run(capsys, "show", writer.path)
+    assert "cannot be read with these credentials, or are not written yet" in run(
+        capsys, "pull", writer.path, tmp_path / "part", code=1
+    )
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -254,10 +258,14 @@ def test_shards_that_may_not_be_read_are_not_damaged(method: str, bucket: str, p
     FAULTS.rule = lambda one, key, number: "forbidden" if one == method and "hidden_states/c/0" in key else None
     found = verify(path)
     assert [problem.remedy for problem in found.problems] == ["permit"]
-    assert "the shard of hidden_states may not be read, or is missing" in found.problems[0].message
+    assert (
+        "the shard of hidden_states cannot be read with these credentials, or is missing" in found.problems[0].message
+    )
     assert plan_repair(found).is_empty
     if method == "GET":
-        with pytest.raises(StoreError, match=r"\(partition 0\) may not be read, or is missing, and nothing says that"):
+        with pytest.raises(
+            StoreError, match=r"\(partition 0\) cannot be read with these credentials, or is missing; nothing says that"
+        ):
             FeatureStore.open(path).hidden_states(np.arange(3), [1])
     FAULTS.rule = lambda one, key, number: "forbidden" if one == method and "zarr.json" in key else None
     if method == "GET":

@@ -184,7 +184,7 @@ def test_what_passes_is_repeated(request, local, place, fault):
         ("cut", r"partition 1: .*head_outputs/c/1.*cannot be reached"),
         ("short", r"partition 1: .*head_outputs/c/1.*bytes came back instead of"),
         ("lost", r"head_outputs/c/1/0/0/0 is missing: 0 bytes, its record says \d+ \(partition 1\)"),
-        ("forbidden", r"head_outputs/c/1.*partition 1.*may not be reached with the credentials of the environment"),
+        ("forbidden", r"head_outputs/c/1.*partition 1.*cannot be reached with the credentials of the environment"),
     ],
 )
 def test_what_does_not_pass_is_named_and_nothing_is_returned(request, monkeypatch, place, fault, message):
@@ -409,7 +409,7 @@ def test_a_web_server_is_verified_without_listing(served):
 def test_a_web_server_is_read_only_and_lists_nothing(served):
     with pytest.raises(OSError, match="http://"):
         served.joinpath("note.txt").write_bytes(b"x")
-    with pytest.raises(NoListingError, match="does not say what it has"):
+    with pytest.raises(NoListingError, match="cannot list its files"):
         list(served.iterdir())
 
 
@@ -433,7 +433,7 @@ def test_paths_behave_like_those_of_folders(root):
     assert sorted([there / "c", there / "b"]) == [there / "b", there / "c"]
     with pytest.raises(FileNotFoundError, match=r"s3://.*nothing does not exist"):
         (root / "nothing").read_bytes()
-    with pytest.raises(TypeError, match="is a URL, no file of this machine"):
+    with pytest.raises(TypeError, match="is a URL, not a file on this machine"):
         os.fspath(root)
 
 
@@ -494,7 +494,7 @@ def test_commands_on_a_web_server_go_by_the_saved_list(served, local, tmp_path, 
     (folder / "catalog.json").unlink()
     assert main(["pull", str(web), str(tmp_path / "other")]) in (1, 2)
     assert main(["gc", str(web)]) == 2
-    assert "lists nothing; run gc where that is a folder" in capsys.readouterr().err
+    assert "cannot list files; run 'vadprobe gc' on a machine" in capsys.readouterr().err
     assert main(["push", str(folder), str(web)]) == 2
     assert "http://" in capsys.readouterr().err
 
@@ -504,7 +504,7 @@ def test_gc_removes_what_a_dead_worker_claimed_in_a_bucket(root, capsys, monkeyp
     owner = claims_in(writer.path.parent).take(1)
     owner._released.set()
     owner._thread.join()
-    assert "stay" in run(capsys, "gc", root)
+    assert "are kept" in run(capsys, "gc", root)
     monkeypatch.setattr("vadprobe.store.claims.owner.Owner.runs_here", lambda self: False)
     monkeypatch.setattr("vadprobe.store.claims.owner.Owner.vanished", lambda self: True)
     assert "000001.1" in run(capsys, "gc", root)

@@ -44,7 +44,7 @@ def test_heads_of_some_rows(store: Path) -> None:
 
 
 def test_what_is_not_there_is_a_sentence(store: Path) -> None:
-    with pytest.raises(VadprobeError, match="layers or heads, one of both, got none"):
+    with pytest.raises(VadprobeError, match="either layers or heads, got none"):
         ClipFeatures(store)
     with pytest.raises(VadprobeError, match=r"could be read, got \[3\]"):
         ClipFeatures(store, layers=[1], rows=[2, 3])

@@ -27,6 +27,7 @@ from vadprobe.analyze.evaluation.reliability import Reliability, reliability
 from vadprobe.analyze.features.answers import Answers, answer_notes
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.store.datasets.validation_split import held_out_notes
+from vadprobe.store.files.text import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +107,8 @@ class Result:
         found += held_out_notes(self.dataset, self.held_out)
         if self.missing_videos:
             found.append(
-                f"{len(self.missing_videos)} labelled videos of the split have no scores and are in no number: not "
-                "comparable with results on the whole split."
+                f"{counted(len(self.missing_videos), 'labelled video')} of the split without scores, in no "
+                "number. These results cannot be compared with results on the whole split."
             )
         return tuple(found)
 
@@ -198,7 +199,7 @@ def with_context(
         calibration, _ = calibrate(inputs, config.calibration)
         shift = sample_shift(inputs, calibration, detector.selection, settings, cache)
     else:
-        shift = SampleShift(reason="the detector is finished, and what it was fitted on is not here")
+        shift = SampleShift(reason="the detector was fitted elsewhere, and its calibration samples are not here")
     texts = measured_answers(inputs, config, detector, scores, answers, cache)
     return replace(result, text_output=texts, reliability=found, shift=shift)
 

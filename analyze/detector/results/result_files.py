@@ -11,6 +11,7 @@ from vadprobe.analyze.detector.results.benchmark import Result
 from vadprobe.analyze.evaluation.baselines import BASELINES
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.parquet import write_parquet
+from vadprobe.store.files.text import percent
 
 
 def write_results(results: Sequence[Result], folder: Path) -> Path:
@@ -56,7 +57,7 @@ def format_table(results: Sequence[dict[str, Any]]) -> str:
         for place, word in ((0, "from"), (1, "to")):
             ends = {metric: ends[place] for metric, ends in result["intervals"].items()}
             if ends:
-                share = f"{result['bootstrap']['confidence']:.0%} of resamples, {word}"
+                share = f"{percent(result['bootstrap']['confidence'])} of resamples, {word}"
                 lines.append(f"{'  ' + share:32}" + "".join(_cell(ends.get(c)) if c in ends else "" for c in columns))
         for baseline in BASELINES if result["baselines"] else ():
             metrics = result["baselines"][baseline]

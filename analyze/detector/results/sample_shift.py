@@ -64,15 +64,17 @@ class SampleShift:
         ends = "" if np.isnan(self.low) else f" [{self.low:.4f}, {self.high:.4f}]"
         samples = "whole-video vectors" if self.unit == "video" else "calibration segments"
         told = (
-            f"A linear classifier that never saw their videos tells {self.n_calibration} {samples} of the calibration "
-            f"from {self.n_scored} scored segments with an AUC of {self.auc:.4f}{ends} (0.5: not at all)."
+            f"A linear classifier, tested on videos that it was not fitted on, tells {self.n_calibration} "
+            f"{samples} from {self.n_scored} scored segments with an AUC of {self.auc:.4f}{ends} (0.5 is "
+            "chance)."
         )
         if self.auc <= 0.5 or self.low <= 0.5:
             return f"{told} No shift is shown in the chosen features; that does not prove that a threshold transfers."
         return (
-            f"{told} They differ in the chosen features, by the way they are sampled or by their share of anomalies, "
-            "so a threshold on probabilities of the former (the adaptive one) need not fit the latter; one that was "
-            "chosen on segments, and the ranking metrics, do not depend on it."
+            f"{told} The two differ in the chosen features, because of the sampling or of the share of "
+            "anomalies. A threshold that is set on probabilities of calibration samples (the adaptive "
+            "one) may therefore not fit the segments. A threshold that was chosen on segments does not "
+            "depend on this difference, nor do the ranking metrics."
         )
 
 

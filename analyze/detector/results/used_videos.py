@@ -47,8 +47,9 @@ def _used(inputs: AnalysisInputs, detector: Detector, reported: Sequence[str], w
 def transductive_warning(videos: Sequence[str]) -> str:
     """Return the caveat for results on videos whose rows a fit has seen without labels."""
     return (
-        f"Transductive: the fit saw the features of {len(videos)} of the reported videos, without their labels, as "
-        "allowed by allow_transductive: these numbers are of these videos together, not of new ones."
+        f"Transductive: the fit saw the features of {len(videos)} of the reported videos, without their "
+        "labels, as allowed by allow_transductive: these numbers hold for these videos together, not for "
+        "new ones."
     )
 
 

@@ -14,6 +14,7 @@ from vadprobe.analyze.evaluation.score_files.values import VideoScores
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.store.datasets.joining import naming
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +52,9 @@ def fit_scores(found: Mapping[str, VideoScores], truth: GroundTruth, rules: FitR
     if missing and (not rules.allow_missing or len(missing) == len(truth.video_ids)):
         raise VadprobeError(_missing_message(missing, unknown, truth))
     if unknown:
-        notes.append(f"{len(unknown)} scored videos are not in the ground truth and were left out: {naming(unknown)}.")
+        notes.append(f"Left out: {count_videos(len(unknown))} with scores, not in the ground truth: {naming(unknown)}.")
     if missing:
-        notes.append(f"{len(missing)} videos have no scores and are in no number: {naming(missing)}.")
+        notes.append(f"Left out: {count_videos(len(missing))} without scores, in no number: {naming(missing)}.")
         truth = truth.without(missing)
     n_frames = dict(zip(truth.video_ids, truth.n_frames.tolist(), strict=True))
     laid = {name: lay(scores_of[name], n_frames[name], rules) for name in truth.video_ids}
@@ -72,8 +73,9 @@ def fit_scores(found: Mapping[str, VideoScores], truth: GroundTruth, rules: FitR
     outside = int(segments.n_frames[(scores < 0) | (scores > 1)].sum())
     if outside:
         notes.append(
-            f"{outside} frames have scores outside [0, 1] (from {np.nanmin(scores):.4g} to {np.nanmax(scores):.4g}): "
-            "ranking metrics do not mind; F1, false alarms and events need a threshold (--threshold)."
+            f"{counted(outside, 'frame')} with scores outside [0, 1] (from {np.nanmin(scores):.4g} to "
+            f"{np.nanmax(scores):.4g}): ranking metrics do not depend on that; F1, false alarms and events "
+            "need a threshold (--threshold)."
         )
     return Fitted(truth, segments, tuple(notes))
 
@@ -83,21 +85,24 @@ def _unmapped(scores_of: Mapping[str, VideoScores]) -> Iterator[str]:
     names = [name for name, video in scores_of.items() if video.n_unmapped]
     if names:
         total = sum(scores_of[name].n_unmapped for name in names)
-        yield f"{total} answers of {count_videos(len(names))} have no score by --answers: {naming(names)}."
+        yield f"{counted(total, 'answer')} of {count_videos(len(names))} without a score by --answers: {naming(names)}."
 
 
 def _changes(parts: Mapping[str, LaidScores]) -> Iterator[str]:
     """Yield notes about scores that were padded and trimmed."""
     for words, changed in (
-        ("had too few scores and keep the last one to the end, for", {n: part.padded for n, part in parts.items()}),
-        ("had scores past the end, left out, of", {n: part.trimmed for n, part in parts.items()}),
+        (
+            "had too few scores, and the last one was repeated to the end:",
+            {n: part.padded for n, part in parts.items()},
+        ),
+        ("had scores past the end, which were left out:", {n: part.trimmed for n, part in parts.items()}),
     ):
         names = [name for name, frames in changed.items() if frames]
         if names:
             most = max(names, key=changed.__getitem__)
             yield (
-                f"{count_videos(len(names))} {words} {sum(changed.values())} frames in all, at most {changed[most]} "
-                f"({most}): {naming(names)}."
+                f"{count_videos(len(names))} {words} {counted(sum(changed.values()), 'frame')} in all, at most "
+                f"{changed[most]} ({most}): {naming(names)}."
             )
 
 
@@ -105,7 +110,7 @@ def _missing_message(missing: list[str], unknown: list[str], truth: GroundTruth)
     near = difflib.get_close_matches(missing[0].casefold(), [name.casefold() for name in unknown], n=1)
     like = [name for name in unknown if name.casefold() in near]
     if like:
-        hint = f" Is {like[0]!r} of the score file the same as {missing[0]!r}? Rename it."
+        hint = f" If {like[0]!r} of the score file is the same video as {missing[0]!r}, rename it."
     else:
         hint = f" The score file has others: {naming(unknown)}." if unknown else ""
     rule = "" if len(missing) == len(truth.video_ids) else " --allow-missing measures the others, and says so."
@@ -122,10 +127,11 @@ def _unknown(truth: GroundTruth, segments: SegmentScores, rules: FitRules) -> It
         return
     names = [truth.video_ids[code] for code in np.unique(segments.codes[bad])]
     n_frames = int(segments.n_frames[bad].sum())
-    words = f"{n_frames} frames of {count_videos(len(names))} have no known score, null or NaN ({naming(names)})"
+    of = f"{counted(n_frames, 'frame')} of {count_videos(len(names))}"
+    words = f"{of} without a known score, null or NaN ({naming(names)})"
     if not rules.allow_unknown:
         raise VadprobeError(
             f"{words}; a frame without a score is not a normal frame. --allow-unknown leaves them out of every number, "
             "and says how many."
         )
-    yield f"{words}; they are in no number."
+    yield f"{words}; left out of every number."

@@ -24,8 +24,9 @@ def misfit_message(
             hint = f" {whose} {count_videos(len(names))} would fit with {', or with '.join(fits)}."
             break
     return (
-        f"the scores of {count_videos(len(wrong))} do not fit the frames: {first}{rest}.{hint} Every frame needs one "
-        "score: --pad repeats the last score to the end, --trim leaves surplus scores out; neither is done unasked."
+        f"the scores of {count_videos(len(wrong))} do not fit the frames: {first}{rest}.{hint} Every frame "
+        "needs one score: --pad repeats the last score to the end, --trim leaves surplus scores out. "
+        "Without these options nothing is repeated or left out."
     )
 
 

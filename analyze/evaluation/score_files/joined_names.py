@@ -8,6 +8,7 @@ from vadprobe.analyze.evaluation.ground_truth import GroundTruth
 from vadprobe.analyze.evaluation.score_files.values import VideoScores
 from vadprobe.store.datasets.annotations.names import video_name
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import counted
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def join_names(found: Mapping[str, VideoScores], truth: GroundTruth, renaming: R
         if more:
             name = min(more)
             notes = (
-                f"{len(more)} videos were joined by the letters and digits of their names alone, as the score file "
-                f"writes them otherwise: {more[name]!r} is {name!r}.",
+                f"{counted(len(more), 'video')} joined by the letters and digits of their names alone, because "
+                f"the score file writes them differently: {more[name]!r} is {name!r}.",
             )
             joined |= more
     ordered = {name: found[joined[name]] for name in truth.video_ids if name in joined}

@@ -55,14 +55,14 @@ def read_scores(
     if suffix not in SCORE_SUFFIXES:
         raise VadprobeError(f"the score file {path} is none of {', '.join(SCORE_SUFFIXES)}; save it as one of them.")
     if key is not None and suffix != ".json":
-        raise VadprobeError(f"a scores key ({key!r}) goes with a JSON file, and {path.name} is none; leave it out.")
+        raise VadprobeError(f"a scores key ({key!r}) goes with a JSON file, and {path.name} is not one; leave it out.")
     if answers is not None and suffix != ".json":
-        raise VadprobeError(f"--answers goes with a JSON file, and {path.name} is none; leave it out.")
+        raise VadprobeError(f"--answers goes with a JSON file, and {path.name} is not one; leave it out.")
     column = video_column or score_column
     if column is not None and suffix not in _TABLE_SUFFIXES:
         raise VadprobeError(
-            f"a column ({column!r}) is of a table ({', '.join(_TABLE_SUFFIXES)}), and {path.name} is none; leave out "
-            "--video-column and --score-column."
+            f"a column ({column!r}) is of a table ({', '.join(_TABLE_SUFFIXES)}), and {path.name} is not "
+            "one; leave out --video-column and --score-column."
         )
     if suffix == ".json":
         return _named(path, json_scores(path, key, answers))
@@ -83,7 +83,7 @@ def _named(path: Path, scores: Sequence[tuple[str, VideoScores]]) -> dict[str, V
     for name, values in scores:
         video_id = video_name(name)
         if not video_id or not is_text(name):
-            raise VadprobeError(f"{path}: {name!a} is no video name; name the video its scores belong to.")
+            raise VadprobeError(f"{path}: {name!a} is not a video name; name the video that its scores belong to.")
         if video_id in found:
             both = f" ({written[video_id]!r} and {name!r})" if written[video_id] != name else ""
             raise VadprobeError(f"{path} has scores of the video {video_id!r} twice{both}; keep one of them.")

@@ -32,8 +32,8 @@ def table_scores(path: Path, video_column: str | None, score_column: str | None)
     places = next((names for names in _PLACES if set(names) <= set(table.column_names)), None)
     if places is None:
         raise VadprobeError(
-            f"{path} has the columns {_columns(table)}, and none says where a score belongs; add start_frame and "
-            "stop_frame, or frame, or segment. The order of rows is not trusted."
+            f"{path} has the columns {_columns(table)}, but no column says which frames a score belongs "
+            "to; add start_frame and stop_frame, or frame, or segment. The order of rows is not trusted."
         )
     names, code = _video_codes(path, table, video)
     values = _table_numbers(path, table, score)

@@ -21,9 +21,9 @@ from vadprobe.analyze.experiments.rows import Number, Row, Table
 from vadprobe.store.errors import VadprobeError
 
 _FITTED = (
-    "Layers and heads are chosen and probes fitted on one draw of training videos, the job's own; where a smoothing is "
-    "chosen, as in HeadHunt-VAD's preset, a grid on validation videos does it. Random heads are "
-    f"{DRAWS} draws. Texts and baselines are not fitted."
+    "Layers and heads are chosen and probes fitted on one draw of training videos, the job's own. Where a "
+    "smoothing is chosen, as in HeadHunt-VAD's preset, it is chosen by a grid on validation videos. "
+    f"Random heads are {DRAWS} draws. Texts and baselines are not fitted."
 )
 _GROUP_NAMES = {ALL: "all", NAMED: "with kinds that were named", UNNAMED: "with kinds that were not"}
 _COLUMNS = {"auc": (ALL, "auc"), "ap_step": (ALL, "ap_step")}

@@ -9,6 +9,7 @@ import numpy as np
 from vadprobe.analyze.evaluation.bootstrap.paired import auc_difference
 from vadprobe.analyze.experiments.methods.measured import ALL, Measured
 from vadprobe.analyze.experiments.rows import Number, Row
+from vadprobe.store.files.text import percent
 
 
 @dataclass(frozen=True)
@@ -98,4 +99,6 @@ class Entry:
         if len(self.draws) > 1:
             return f"lowest and highest of {len(self.draws)} draws of heads; the number before is their median"
         first = next((one for one in self.draws[0].by_group.values() if one is not None), None)
-        return f"{first.bootstrap.confidence:.0%} of video resamples" if first is not None and first.intervals else ""
+        return (
+            f"{percent(first.bootstrap.confidence)} of video resamples" if first is not None and first.intervals else ""
+        )

@@ -21,8 +21,8 @@ VERSION = 2
 """Version of how texts and probabilities are computed; texts of another version are generated anew."""
 
 HOW = (
-    "Text output: the backbone's own greedy text about each segment. p is 1 - prod(1 - m) over the steps of the text, "
-    "m the probability mass of the tokens that are an event's word."
+    "Text output: the backbone's own greedy text about each segment. p is 1 - prod(1 - m) over the steps "
+    "of the text; m is the probability mass of the tokens that are an event's word."
 )
 """Explanation of the scores from texts, for readers of a table."""
 
@@ -71,8 +71,8 @@ class TextOutput:
         every, missing = set(names), {place[0] for place in wanted if place not in there}
         if missing:
             raise VadprobeError(
-                f"there are texts of {len(every) - len(missing)} of {len(every)} test videos; run 'vadprobe describe' "
-                "again."
+                f"the texts must be of all {len(every)} test videos, got {len(every) - len(missing)}; run "
+                "'vadprobe describe' again."
             )
 
 
@@ -90,7 +90,7 @@ def read_texts(path: Path, spec: FeatureSpec) -> TextOutput:
         raise VadprobeError(f"the texts {path} cannot be read ({error}); remove the file.") from error
     recipe = metadata_in(table.schema, TEXTS_RECIPE) or {}
     if recipe.get("features") != spec.digest:
-        raise VadprobeError(f"the texts {path} must belong to the features that are scored; generate them anew.")
+        raise VadprobeError(f"the texts {path} must belong to the features that are scored; generate them again.")
     if recipe.get("version") != VERSION:
         raise VadprobeError(
             f"the texts {path} must be of version {VERSION}, got {recipe.get('version', 1)}; run 'vadprobe describe' "

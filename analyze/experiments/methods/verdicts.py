@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from vadprobe.analyze.experiments.methods.answer_rows import ANSWER
 from vadprobe.analyze.experiments.methods.entry import Difference, Entry
 from vadprobe.analyze.experiments.methods.text_rows import TEXT
+from vadprobe.store.files.text import percent
 
 NEAR = 0.01
 """Largest difference of AUC at which a layer counts as good as the best one."""
@@ -83,11 +84,11 @@ def _gain(name: str, mine: Entry, other: str, theirs: Entry) -> str:
     if gain.value <= 0:
         difference = f", a difference of {gain.value:.4f}{_ends(gain)}" if gain.has_interval else ""
         return f"{name} adds nothing over {other}: AUC {mine.auc:.4f} against {theirs.auc:.4f}{difference}."
-    doubt = ", which these videos cannot tell from nothing" if gain.may_be_nothing else ""
+    doubt = ", which these videos cannot tell from zero" if gain.may_be_nothing else ""
     return f"{name} adds {gain.value:.4f} of AUC{_ends(gain)} over {other} ({theirs.auc:.4f}){doubt}."
 
 
 def _ends(gain: Difference) -> str:
     if not gain.has_interval:
         return ""
-    return f" [{gain.low:.4f}, {gain.high:.4f}] ({gain.confidence:.0%} of paired resamples of the videos)"
+    return f" [{gain.low:.4f}, {gain.high:.4f}] ({percent(gain.confidence)} of paired resamples of the videos)"

@@ -11,6 +11,7 @@ from vadprobe.analyze.experiments.measuring import METRICS, measured_row, table_
 from vadprobe.analyze.experiments.papers.headhunt_tables import headhunt_config, one_prompt
 from vadprobe.analyze.experiments.rows import Row, Table
 from vadprobe.analyze.probes.terms import ProbeKind
+from vadprobe.store.files.text import counted
 
 PROBES: tuple[ProbeKind, ...] = ("linear-svm", "mlp", "distance")
 
@@ -24,7 +25,7 @@ def heads(lab: ExperimentContext) -> Table:
     prompts = base.selection.prompts or case.prompts
     full_layer = chosen_by("full-layer", base.selection.prompts)
     chosen = {
-        f"RHI over {len(prompts)} prompts": base,
+        f"RHI over {counted(len(prompts), 'prompt')}": base,
         "every head of the last block": varied(base, selection=chosen_by("last-block")),
         "every head of RHI's best block": varied(base, selection=full_layer),
         "every head of every block": varied(base, selection=chosen_by("all-heads")),
@@ -43,9 +44,9 @@ def heads(lab: ExperimentContext) -> Table:
         [measured_row(lab, case, label, config) for label, config in part.items()] for part in (chosen, alone, others)
     )
     notes = (
-        "A prompt alone both ranks the heads and feeds the probe.",
-        "The best prompt is the single prompt of best AUC on these test videos: it has seen them, so it is an upper "
-        "bound and no result.",
+        "In a row of a single prompt, that prompt both ranks the heads and feeds the probe.",
+        "The best prompt is the single prompt with the best AUC on these test videos: it was chosen on "
+        "them, so it is an upper bound and not a result.",
         "HeadHunt-VAD's 'full layer features' are every head of the last block; the 100 thousand features that its "
         "figure 4 compares with are every head of every block.",
     )

@@ -43,8 +43,8 @@ def headhunt_locators(lab: ExperimentContext) -> Table:
     rows += [measured_row(lab, case, label, varied(base, locator=locator)) for label, locator in fixed.items()]
     notes = (
         THRESHOLD_NOTE,
-        "Only test videos of the public sets have frame labels: a grid on validation videos needs some of them held "
-        "out, the cross-fitted one chooses for every fold of videos on the others, so that no video's own labels "
-        "choose its threshold.",
+        "In the public sets only test videos have frame labels. A grid on validation videos therefore "
+        "needs some test videos held out. The cross-fitted grid chooses for each fold of videos on the "
+        "other folds, so that no video's own labels choose its threshold.",
     )
     return table_of(case, "locators-headhunt", "temporal locator", rows, THRESHOLD_METRICS, notes)

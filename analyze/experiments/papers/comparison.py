@@ -66,9 +66,10 @@ def headhunt_comparison(lab: ExperimentContext, name: str) -> Table:
     rows = [*printed_rows(name, measured), *_answers(lab, case, config), *_baselines(lab, case, config)]
     shares = printed_tables()[name].shares
     notes = (
-        f"Of methods that both papers have, this table prints the numbers of {shares}; which of them it lists is not "
-        "recorded, so all stand here.",
-        "The paper measures HeadHunt-VAD with InternVL3; its HiProbe-VAD is that paper's with InternVL2.5.",
+        f"For methods that both papers have, this table prints the numbers of {shares}. Which of these "
+        "methods it lists is not recorded, so all are shown.",
+        "The paper measures HeadHunt-VAD with InternVL3. Its number for HiProbe-VAD is the one that "
+        "HiProbe-VAD's authors print for InternVL2.5.",
         *_answer_notes(case, config),
     )
     return printed_table(case, name, rows, notes=notes)

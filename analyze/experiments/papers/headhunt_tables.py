@@ -6,6 +6,7 @@ from vadprobe.analyze.experiments.measuring import DECISION_METRICS, THRESHOLD_N
 from vadprobe.analyze.experiments.papers.hiprobe_tables import fixed_sigma
 from vadprobe.analyze.experiments.papers.printed import printed_rows, printed_table
 from vadprobe.analyze.experiments.rows import Table
+from vadprobe.store.files.text import counted
 
 SIGMA, THRESHOLD = 1.5, 0.65
 """The paper's smoothing and threshold."""
@@ -46,7 +47,7 @@ def headhunt_3(lab: ExperimentContext) -> Table:
     }  # fmt: skip
     rows = printed_rows("headhunt-3", lambda row: measured_row(lab, case, row.label, variants[row.label]))
     notes = (
-        f"K is {base.top_heads}; RHI ranks over {len(base.selection.prompts or case.prompts)} prompts.",
+        f"K is {base.top_heads}; RHI ranks over {counted(len(base.selection.prompts or case.prompts), 'prompt')}.",
         "A single prompt both ranks the heads and feeds the probe. The paper's oracle is a prompt that was written by "
         "hand, here the prompt 'detailed'; the prompt that is best on the test videos is a row of the table 'heads'.",
         THRESHOLD_NOTE,

@@ -16,6 +16,7 @@ from vadprobe.analyze.experiments.papers.printed import not_measured, printed_ro
 from vadprobe.analyze.experiments.rows import Row, Table
 from vadprobe.analyze.report.published.numbers import PrintedRow
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import percent
 from vadprobe.store.format.sampling import Sampling
 
 SIGMA = 0.4
@@ -99,7 +100,7 @@ def prior_note(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConf
     fraction = float(calibration.labels.mean())
     return (
         "The adaptive threshold is a mean over all calibration samples and mostly follows the share of anomalous "
-        f"ones, here {fraction:.0%} of {len(calibration.labels)}."
+        f"ones, here {percent(fraction)} of {len(calibration.labels)}."
     )
 
 

@@ -137,7 +137,8 @@ def _notes(case: ExperimentJob, axes: Mapping[SweepKey, Sequence[str]], is_produ
     held = [key.name for key in axes if key.name in ("tau", "kappa")]
     if held and len(case.config.locator.sigmas) > 1 and not (is_product and "sigma" in {key.name for key in axes}):
         notes.append(
-            f"{case.name} searches its smoothing on a grid; under {' and '.join(held)} it is the paper's, "
+            f"{case.name} searches its smoothing on a grid; for {' and '.join(held)} the "
+            "smoothing is the paper's, "
             f"{KEYS['tau'].change(own_variation(case), 0.5).config.locator.sigmas[0]:g}."
         )
     return notes

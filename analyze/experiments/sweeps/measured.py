@@ -25,8 +25,8 @@ SWEEP_METRICS = tuple(dict.fromkeys((*METRICS, *THRESHOLD_METRICS)))
 """Metrics of every cell."""
 
 CHOSEN_ON_TEST = (
-    "Every cell is measured on the test videos. The best of several cells is therefore chosen on them and is no "
-    "result: fix a value beforehand, or choose it on validation videos."
+    "Every cell is measured on the test videos. The best of several cells is therefore chosen on them and "
+    "is not a result: fix a value beforehand, or choose it on validation videos."
 )
 
 

@@ -31,7 +31,8 @@ class LinearProbe(Probe):
         super().__post_init__()
         if not np.isfinite(self.intercept):
             raise VadprobeError(
-                f"the probe's numbers are not all finite: the intercept is {self.intercept}. Was the file edited?"
+                f"the probe's numbers are not all finite: the intercept is {self.intercept}. The file may "
+                "have been edited; use the original."
             )
 
     def _score_standardised(self, block: np.ndarray) -> np.ndarray:

@@ -36,7 +36,8 @@ class MlpProbe(Probe):
         super().__post_init__()
         if not np.isfinite(self.output_bias):
             raise VadprobeError(
-                f"the probe's numbers are not all finite: the output bias is {self.output_bias}. Was the file edited?"
+                f"the probe's numbers are not all finite: the output bias is {self.output_bias}. The file "
+                "may have been edited; use the original."
             )
 
     def _score_standardised(self, block: np.ndarray) -> np.ndarray:

@@ -49,9 +49,9 @@ class MeasuredClips:
 
 
 COST = (
-    "The cost of a false alarm is the sum over its normal frames of the score above the threshold, that of a miss the "
-    "sum over the missed frames of what the score lacks to the threshold: the area between curve and threshold where "
-    "the decision is wrong, in frames times score."
+    "A cost is the area between curve and threshold where the decision is wrong, in frames times score. "
+    "For a false alarm it is the sum of score minus threshold over its normal frames; for a miss, the sum "
+    "of threshold minus score over the missed frames."
 )
 """Definition of the costs, shown with every list that is sorted by them."""
 

@@ -8,6 +8,7 @@ from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
 from vadprobe.analyze.report.part import ReportPart
 from vadprobe.analyze.report.published.numbers import SETS, published_on
 from vadprobe.analyze.report.views import PageTable, Value
+from vadprobe.store.files.text import percent
 
 _HEADINGS = {
     "auc": "AUC",
@@ -30,8 +31,8 @@ _PREFIXES = {"ucf-crime": ("ucf", "auc"), "xd-violence": ("xd", "ap_step")}
 """By annotation's format, the beginning of the dataset's name and the metric that the papers print for it."""
 
 PRINTED_NOTE = (
-    "Printed numbers are others', on their own features, splits and conventions; none was measured here. A printed "
-    "number has no interval, so a difference to it shows little."
+    "Printed numbers are from other authors, on their own features, splits and conventions; none was "
+    "measured here. A printed number has no interval, so a difference to it shows little."
 )
 
 
@@ -55,7 +56,7 @@ def results_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTab
 
 def _beside(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     if result["intervals"]:
-        share = f"{result['bootstrap']['confidence']:.0%} of video resamples"
+        share = f"{percent(result['bootstrap']['confidence'])} of video resamples"
         for place, end in ((0, "from"), (1, "to")):
             yield f"{share}, {end}", {name: ends[place] for name, ends in result["intervals"].items()}
     for name, title in BASELINE_NAMES.items():

@@ -113,7 +113,9 @@ def _calibration(parts: Sequence[ReportPart], labels: Sequence[str]) -> list[Pag
         "series": series,
         "diagonal": True,
     }
-    caption = "Bars are intervals over resampled videos; on the dashed diagonal a probability is what it says."
+    caption = (
+        "Bars are intervals over resampled videos; on the dashed diagonal the observed share equals the probability."
+    )
     label = "Observed share of anomalous frames over the mean probability, bin by bin; the table has the numbers."
     table = PageTable("calibration-bins", "Bins of the probability", head, typed)
     return [PageChart("calibration", "lines", "Probabilities and what happened", label, data, caption, table)]

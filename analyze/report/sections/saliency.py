@@ -146,8 +146,12 @@ def chance_table(part: ReportPart, label: str, number: int) -> PageTable | None:
         rows.append([", ".join(map(str, index)), *cells, *(_at(values, place) for values in aucs.values())])
     head = [f"chosen {selection.unit}", "saliency", *asked.values(), *(f"cross-fitted AUC, {key}" for key in aucs)]
     relabelled = saliency.get("chance", {}).get("permutations", 0)
-    about = f" Chance is {relabelled} relabelings of whole videos through the whole ranking." if relabelled else ""
-    caption = f"{label}: what chance gives.{about} What was chosen is the best of many, so these are no results."
+    about = (
+        f" Chance is estimated by {relabelled} relabelings of whole videos, each ranked like the true labels."
+        if relabelled
+        else ""
+    )
+    caption = f"{label}: what chance gives.{about} The choice is the best of many, so these numbers are not results."
     return PageTable(f"chance-{number}", caption, head, rows)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from vadprobe.analyze.configuration import METHODS
 from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
 from vadprobe.analyze.report.part import ReportPart
+from vadprobe.store.files.text import percent
 
 _GUESSING = 0.5
 _METHODS = {"layer": ("DLSP", "HiProbe-VAD"), "head": ("RHI", "HeadHunt-VAD")}
@@ -33,14 +34,14 @@ def _value(result: Mapping[str, Any]) -> Iterator[str]:
     if not ends or ends[0] is None:
         yield f"{chance} No interval is known, so nothing is said about other videos."
         return
-    share = f"{result['bootstrap']['confidence']:.0%} of resamples of these videos"
+    share = f"{percent(result['bootstrap']['confidence'])} of resamples of these videos"
     yield f"{chance} {share} give an AUC of {ends[0]:.4f} to {ends[1]:.4f}: the interval."
     if ends[0] > _GUESSING:
         yield "The whole interval lies above 0.5, the AUC of guessing."
     elif ends[1] < _GUESSING:
         yield "The whole interval lies below 0.5, the AUC of guessing: the scores are misleading here."
     else:
-        yield "The interval holds 0.5, the AUC of guessing: these videos cannot tell the scores from guessing."
+        yield "The interval contains 0.5, the AUC of guessing: these videos cannot tell the scores from guessing."
 
 
 def _baselines(result: Mapping[str, Any]) -> Iterator[str]:
@@ -56,14 +57,17 @@ def _baselines(result: Mapping[str, Any]) -> Iterator[str]:
             found[place].append(f"{BASELINE_NAMES.get(name, name)} ({value:.4f})")
     words = {
         "above": "The interval lies above these baselines, which look at no picture",
-        "holds": "The interval holds these baselines, so nothing is shown to be gained over them",
+        "holds": "The interval contains these baselines, so no gain over them is shown",
         "below": "The interval lies below these baselines",
     }
     for place, names in found.items():
         if names:
             yield f"{words[place]}: {', '.join(names)}."
     if "video_flat" in result["baselines"]:
-        yield "The true video label is one that no detector has; it shows how far knowing the right videos alone goes."
+        yield (
+            "No detector knows the true video label; this baseline shows how far knowing the anomalous "
+            "videos alone goes."
+        )
 
 
 def _answers(result: Mapping[str, Any]) -> Iterator[str]:
@@ -119,9 +123,9 @@ def warnings(parts: list[ReportPart], labels: list[str]) -> list[str]:
             )
         if part.result.get("transductive"):
             found.append(
-                f"{label}: transductive: the fit saw the features of {len(part.result['transductive'])} of the "
-                "reported videos, without their labels, as the job allows; these numbers are of these videos together, "
-                "not of new ones."
+                f"{label}: transductive: the fit saw the features of {len(part.result['transductive'])} of "
+                "the reported videos, without their labels, as the job allows; these numbers hold for "
+                "these videos together, not for new ones."
             )
         if part.result["auc"] is None:
             found.append(

@@ -70,8 +70,8 @@ def _check_apart(out: Path, work: Path) -> None:
     folders = out.resolve(), work.resolve()
     if folders[0].is_relative_to(folders[1]) or folders[1].is_relative_to(folders[0]):
         raise VadprobeError(
-            f"the folder of the backbone and the folder of work must lie apart, got {out} and {work}, "
-            "one of which is, or lies in, the other. Use a folder of work beside it."
+            f"OUT and --work must be two folders, neither of them inside the other, got {out} and {work}. "
+            "Name another folder for --work."
         )
 
 

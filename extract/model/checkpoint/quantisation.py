@@ -35,8 +35,8 @@ class Quantisation:
     def note(self, key: str) -> str:
         """Return a sentence for the user, to be said before the work begins."""
         return (
-            f"{key}: its weights are quantised ({self.method}), which changes the features; the stores say so, and are "
-            "others than those of the same model without."
+            f"{key}: its weights are quantised ({self.method}), which changes the features. The stores say "
+            "so; they are not those of the same model with its full weights."
         )
 
 

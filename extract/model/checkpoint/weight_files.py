@@ -77,7 +77,7 @@ def _shards(folder: Path) -> Iterator[str]:
         places = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         names = sorted({str(name) for name in places.values()})
     except (ValueError, LookupError, TypeError, AttributeError):
-        yield f"{path} is no index of weights; {_AGAIN}"
+        yield f"{path} is not an index of weights; {_AGAIN}"
         return
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
@@ -104,10 +104,10 @@ def _header(path: Path) -> tuple[dict[str, Any], str | None]:
         ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
         whole = 8 + length + max(ends, default=0)
     except (ValueError, LookupError, TypeError, AttributeError):
-        cut = f"is cut: {size_text(size)} are there, its header alone takes {size_text(8 + length)}"
+        cut = f"is cut off: {size_text(size)} are there, but its header alone takes {size_text(8 + length)}"
         return {}, f"{path} {cut if len(content) < length else 'has a header that cannot be read'}; {_AGAIN}"
     if size < whole:
-        return header, f"{path} is cut: {size:,} of {whole:,} bytes are there; {_AGAIN}"
+        return header, f"{path} is cut off: {size:,} of {whole:,} bytes are there; {_AGAIN}"
     if size > whole:
-        return header, f"{path} has {size:,} bytes, its header says {whole:,}; {_AGAIN}"
+        return header, f"{path} has {size:,} bytes, but its header says {whole:,}; {_AGAIN}"
     return header, None

@@ -31,8 +31,8 @@ class WordTokens:
             beginning, behind = _whole(tokenizer, word)
             if not beginning | behind:
                 raise VadprobeError(
-                    f"the tokenizer must have a token that is the word {word!r}, got it in pieces, which begin other "
-                    "words too; leave it out, or choose another word."
+                    f"the tokenizer must have one token for the word {word!r}, got several, and other "
+                    "words begin with the same; leave it out, or choose another word."
                 )
             first |= beginning
             later |= behind

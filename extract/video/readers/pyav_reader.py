@@ -112,7 +112,7 @@ class PyavReader:
                 break
         if index != wanted:
             self._next = -1
-            raise DamageError(f"frame {wanted} does not come out in its turn")
+            raise DamageError(f"frame {wanted} is not decoded in its order")
         self._next = wanted + 1
         colours = self._reformatter.reformat(frame, format="rgb24", threads=1)  # starting more takes longer
         plane: Any = colours.planes[0]

@@ -82,6 +82,9 @@ def detect(
         print("\n".join([*summary.lines(), f"Results: {out}"]))
     if summary.interrupted:
         if not json:
-            print("Interrupted: what was found until then is there; another run needs another --out, or --overwrite.")
+            print(
+                "Interrupted: these results are of what was read before. For another run name another "
+                "--out, or give --overwrite."
+            )
         return 130
     return 0 if summary.is_whole else 3

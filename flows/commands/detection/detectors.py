@@ -12,7 +12,7 @@ def detector_build(config: Path, /, *, out: Path | None = None) -> int:
 
     Args:
         config: job file whose analysis is finished
-        out: the file to write; by default the analysis' own detector.json, which gains what a reader elsewhere needs
+        out: the file to write; by default the analysis' own detector.json, which is completed for use elsewhere
     """
     from vadprobe.analyze.detector.description import described
     from vadprobe.analyze.detector.detector import Detector

@@ -44,7 +44,10 @@ class TerminalReport(Listener):
 
     def started(self, about: Mapping[str, object]) -> None:
         """Print the form of smoothing."""
-        self._tell(f"Smoothing: {about['smoothing']}; a score is final {about['delay_segments']} segments later.")
+        delay = about["delay_segments"]
+        self._tell(
+            f"Smoothing: {about['smoothing']}; a score is final {delay} segment{'' if delay == 1 else 's'} later."
+        )
 
     def found(self, item: ScoredSegment | Event, times: StreamTimes) -> None:
         """Print an event, or count a segment."""
@@ -71,9 +74,7 @@ class TerminalReport(Listener):
         file = target.video if isinstance(target.video, Path) else None
         options = self.pictures
         if file is None and (options.films or options.scored_video):
-            self._tell(
-                f"{target.name}: films are cut from video files, and this is a stream; its curve alone is drawn."
-            )
+            self._tell(f"{target.name}: films are cut from video files, and this is a stream; only its curve is drawn.")
             options = PictureOptions()
         try:
             if video.n_segments:

@@ -51,7 +51,7 @@ def figure(
         return 0
     if not every and not names:
         raise VadprobeError(
-            "no figure is named; name some, or --all for every one. 'vadprobe figure --list' lists them."
+            "no figure is named; name at least one, or give --all. 'vadprobe figure --list' lists them."
         )
     chosen = list(FIGURES) if every else list(dict.fromkeys(names))
     check_names(chosen)

@@ -36,13 +36,13 @@ def sweep(
     Example: vadprobe sweep my-job.toml --over top-heads=1,3,5
 
     Args:
-        jobs: job files (TOML); a key is swept in those that it means something to
+        jobs: job files (TOML); a key is swept only in jobs that use it
         over: a key and its values, once for each key, such as top-heads=1,3,5, lambda=0..2..0.25, layer=all or
             prompts=subsets; see --list
         product: measure every combination of the values
         show_keys: say which keys there are
         metrics: metrics that are printed and drawn; the table in Parquet has all
-        limit: cells above which nothing is begun
+        limit: most cells; a larger sweep is refused
         draws: calibration draws
     """
     from vadprobe.analyze.experiments.sweeps.axes import plan_sweep, read_axes
@@ -86,7 +86,7 @@ def sweep(
 def agreement(*jobs: Path, draws: Positive = 5, options: ExperimentOptions = ExperimentOptions()) -> int:
     """Compare the layers or heads that jobs choose: between draws, prompts, conventions, datasets and backbones.
 
-    Beside what two choices share stands what two random choices of the same size would share.
+    What two choices share is printed beside what two random choices of the same size would share.
 
     Example: vadprobe agreement my-job.toml other.toml
 

@@ -40,7 +40,7 @@ def table(
         print("\n".join(f"{name:19} {text}" for name, (text, _) in TABLES.items()))
         return 0
     if not every and not names:
-        raise VadprobeError("no table is named; name some, or --all for every one. 'vadprobe table --list' lists them.")
+        raise VadprobeError("no table is named; name at least one, or give --all. 'vadprobe table --list' lists them.")
     chosen = list(TABLES) if every else list(dict.fromkeys(names))
     check_names(chosen)
     if not jobs:

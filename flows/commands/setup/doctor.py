@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vadprobe.flows.commands.options import Place, print_json
+from vadprobe.store.files.text import counted
 
 if TYPE_CHECKING:
     from vadprobe.flows.commands.setup.diagnosis.finding import Finding
@@ -38,7 +39,7 @@ def doctor(*, job: Path | None = None, stores: Place | None = None, write: bool 
     else:
         print("\n".join(lines(findings)))
         problems = sum(finding.state == "problem" for finding in findings)
-        print(f"{len(findings)} parts tried; {problems or 'none'} of them with a problem.")
+        print(f"{counted(len(findings), 'check')}; {counted(problems, 'problem')}.")
     return int(any(finding.state == "problem" for finding in findings))
 
 

@@ -36,12 +36,12 @@ CAPTIONS = 10
 """Number of texts that are shown beside the truth."""
 
 MEANING = f"""\
-What these numbers may be taken for: the backbone is a small captioner that was pre-trained on drawings of the same
+What these numbers mean: the backbone is a small captioner that was pre-trained on drawings of the same
 program, without these videos and cameras and without a label, and then frozen. But it learnt captions, and these name
 {len(NAMED_KINDS)} of the {len(NAMED_KINDS + UNNAMED_KINDS)} kinds that this set calls anomalous:
 {", ".join(NAMED_KINDS)}.
-It was never told that they are anomalies. The others it was neither shown nor told, and the table 'comparison-kinds'
-measures them apart:
+It was never told that they are anomalies. The others it was neither shown nor told. The table 'comparison-kinds'
+measures these separately:
 {", ".join(UNNAMED_KINDS)}.
 The numbers show what the methods add over their baselines in this small world, with intervals over videos. They say
 nothing about any real camera; on videos that were not drawn by vadprobe its features and texts are nonsense, and every

@@ -22,6 +22,7 @@ from vadprobe.flows.jobs.extract_job import count_elsewhere, finish
 from vadprobe.flows.jobs.job import Job
 from vadprobe.flows.jobs.reports.extraction_summary import ExtractionSummary
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import counted
 
 ALL = "all"
 _LOGGER = logging.getLogger(__name__)
@@ -118,8 +119,10 @@ def extract_on(
     left = len(extractor.pending())
     if left:
         raise VadprobeError(
-            f"{left} partitions are left to compute. " + " ".join(ended) + " What was written stays; the same command "
-            "goes on where it stopped."
+            f"Left to compute: {counted(left, 'partition')}. "
+            + " ".join(ended)
+            + " What was written is kept; the same "
+            "command continues where it stopped."
         )
     timings = [f"{worker.device}: {worker.timings}" for worker in workers if worker.timings]
     return finish(extractor, count.computed), timings

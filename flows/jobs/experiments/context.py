@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.progress import open_bar
+from vadprobe.store.files.text import counted
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -104,4 +105,5 @@ def sources_of(jobs: Sequence[Job]) -> list[dict[str, str]]:
 def steps_sentence(context: "ExperimentContext") -> str:
     """Return a sentence with the number of steps that were computed, and of those found in the cache."""
     computed = len(context.cache.computed)
-    return f"{computed} steps were computed, {len(context.cache.runs) - computed} taken from earlier runs."
+    there = len(context.cache.runs) - computed
+    return f"{counted(computed, 'step was', 'steps were')} computed, {there} taken from earlier runs."

@@ -25,8 +25,8 @@ class ScoreSource(Section):
     )
     answers: str | None = Field(
         default=None,
-        description="how answers in words become scores: 'anomalous=1,normal=0' by how they begin; 'number' by "
-        "their last one",
+        description="scores of answers in words: 'anomalous=1,normal=0' goes by how an answer begins; "
+        "'number' takes its last number",
     )
     rename: str | None = Field(
         default=None,
@@ -35,11 +35,11 @@ class ScoreSource(Section):
     )
     video_column: str | None = Field(default=None, description="column of video names; default: video_id")
     score_column: str | None = Field(default=None, description="column of scores; default: score")
-    segment_length: int = Field(default=1, ge=1, description="frames per score, where the file says no frames")
+    segment_length: int = Field(default=1, ge=1, description="frames per score, if the file names no frames")
     segments: IntervalConvention = Field(
         default=DEFAULT_CONVENTION, description="what a score's first and last frame mean"
     )
-    pad: bool = Field(default=False, description="keep a video's last score to its end if scores are too few")
+    pad: bool = Field(default=False, description="if a video has too few scores, repeat the last one to its end")
     trim: bool = Field(default=False, description="leave out scores past a video's end")
     allow_missing: bool = Field(default=False, description="measure the other videos if some have no scores")
     allow_unknown: bool = Field(default=False, description="leave out frames whose score is NaN")

@@ -9,6 +9,7 @@ from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.joining import missing_lines
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.text import counted
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -43,12 +44,18 @@ class ExtractionSummary:
     def lines(self) -> Iterator[str]:
         """Yield the summary as sentences."""
         if self.n_computed == 0:
-            yield f"Nothing to compute: all {self.n_clips} clips ({self.n_partitions} partitions) are in the store."
+            yield (
+                f"Nothing to compute: {counted(self.n_clips, 'clip')} in {counted(self.n_partitions, 'partition')}, "
+                "all in the store."
+            )
         else:
-            yield f"Worked on {self.n_computed} of {self.n_clips} clips; {self.n_partitions} partitions are committed."
+            yield (
+                f"Worked on {self.n_computed:,} of {counted(self.n_clips, 'clip')}; "
+                f"{counted(self.n_partitions, 'partition is', 'partitions are')} committed."
+            )
         yield from (f"Note: {caution}" for caution in self.cautions)
         if self.failed_clips:
-            yield f"{len(self.failed_clips)} clips could not be read; their features are NaN."
+            yield f"{counted(len(self.failed_clips), 'clip')} could not be read (NaN in the store)."
         yield from missing_lines(self.missing)
         for video, reason in sorted(self.unreadable_videos.items()):
             yield f"Video not readable: {video}: {reason}"
@@ -63,7 +70,9 @@ def finish_plan(dataset: Dataset, plan: ExtractionPlan, n_computed: int) -> Extr
         try:
             write_card(folder)
         except StoreError as error:
-            _LOGGER.warning("%s (the stores are whole without it; 'vadprobe card %s' writes it later)", error, folder)
+            _LOGGER.warning(
+                "%s (the stores are complete without it; 'vadprobe card %s' writes it later)", error, folder
+            )
     return _summary(dataset, plan, failures, n_computed)
 
 

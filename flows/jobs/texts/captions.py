@@ -8,7 +8,7 @@ import numpy as np
 
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.files.parquet import read_parquet
-from vadprobe.store.files.text import table
+from vadprobe.store.files.text import counted, table
 
 NOTHING, UNKNOWN = "nothing", "unknown"
 
@@ -66,8 +66,8 @@ def caption_lines(captions: list[Caption]) -> Iterator[str]:
     """Yield a table of texts beside the truth."""
     n_events = sum(one.has_event for one in captions)
     yield (
-        f"{len(captions)} test segments drawn by a seed, {n_events} of those with an anomaly (half, where there are "
-        f"enough) and {len(captions) - n_events} of the others, and what the model says about them:"
+        f"{counted(len(captions), 'test segment')}, drawn by a seed: {n_events} with an anomaly (half of them, if "
+        f"there are enough), {len(captions) - n_events} without. What the model says about each:"
     )
     cells = [(f"{c.video_id} [{c.start_frame}, {c.stop_frame})", c.truth, " ".join(c.text.split())) for c in captions]
     yield from table(("segment", "truth", "text"), cells)

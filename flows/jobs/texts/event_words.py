@@ -24,8 +24,8 @@ def words_of_events(job: Job) -> frozenset[str]:
     known = taught_words(job, spec)
     if not known:
         raise VadprobeError(
-            f"the backbone {spec.backbone.key!r} is not the demo's captioner, so its words of an event are not known; "
-            "name some with --words, such as --words fire fight."
+            f"the backbone {spec.backbone.key!r} is not the demo's captioner, so the words that it uses "
+            "for an event are not known; give them with --words, such as --words fire fight."
         )
     return known
 
@@ -52,5 +52,5 @@ def check_words(words: Iterable[str]) -> None:
     for word in sorted(words):
         if not re.fullmatch(_WORD, word):
             raise VadprobeError(
-                f"a word of an event must be one word of letters alone, got {word!r}; name its parts, or another word."
+                f"a word of --words must be one word of letters only, got {word!r}; give its parts, or another word."
             )

@@ -34,8 +34,9 @@ class FeatureBackbone:
         found = describe(config.backbone, self.job.backbone_folder)
         if found.spec != self.spec.backbone:
             raise VadprobeError(
-                f"the backbone {config.backbone.key!r} must be the one that the features came from; its files were "
-                "changed since. Extract the features anew, under another key."
+                f"the backbone {config.backbone.key!r} must be the one that the features came from, but "
+                "its files were changed since. Restore the files, or extract the features again under another "
+                "backbone key."
             )
         return found
 

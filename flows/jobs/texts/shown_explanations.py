@@ -32,7 +32,8 @@ def explanation_lines(found: Explanations, truth: Dataset, count: int, seed: int
     )
     unread = sum(row["text"] is None for row in found.rows)
     cut = sum(row["is_whole"] is False for row in found.rows)
-    yield f"Explained: {whole}; {cut} texts cut by the token limit, {unread} segments not readable."
+    short, lost = counted(cut, "text"), counted(unread, "segment")
+    yield f"Explained: {whole}; {short} cut by the token limit, {lost} not readable."
     yield found.notice
     yield f"Prompt: {found.recipe['prompt']}"
     places = np.random.default_rng(seed).permutation(len(found.rows))[:count]

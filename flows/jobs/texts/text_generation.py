@@ -181,8 +181,9 @@ def _videos_of(inputs: AnalysisInputs, splits: Sequence[str]) -> list[str]:
     rows = [row for split in splits for row in inputs.rows_of_split(split).tolist()]
     if not rows:
         raise VadprobeError(
-            f"no video of {inputs.truth.name!r} that is scored is of the splits {', '.join(splits)}; there is nothing "
-            "to describe. Put videos into one of them, and extract their features."
+            f"no video of {inputs.truth.name!r} that is scored is in the splits {', '.join(splits)}, so "
+            "there is nothing to describe. Put videos into one of these splits, and extract their "
+            "features."
         )
     return [clips.video_ids[code] for code in np.unique(clips.video_codes[rows])]
 

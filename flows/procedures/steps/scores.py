@@ -32,7 +32,7 @@ def open_truth(config: str | None, workspace: str | None, dataset: DatasetConfig
     from vadprobe.flows.jobs.truth_reader import TruthReader, facts_of
 
     if (config is None) == (dataset is None):
-        raise VadprobeError("either config, a job with a dataset, or dataset itself must be given, and not both.")
+        raise VadprobeError("either config (a job with a dataset) or dataset must be given, and not both.")
     job = None if config is None else load_run_job(config, workspace)
     section = job.config.dataset if job is not None else dataset
     assert section is not None  # one of them is given

@@ -71,7 +71,7 @@ class Helpers:
                 work_queue_name=self.queue,
             )
             self._mine.add(made.id)
-        _LOGGER.info("Helpers wanted: %d; started: %d, there before: %d", wanted, lacking, len(others))
+        _LOGGER.info("Helpers wanted: %d; started now: %d; already running: %d", wanted, lacking, len(others))
 
     def look(self) -> None:
         """Log helpers that have failed or were lost; their partitions are taken over, and a crashed one may restart."""

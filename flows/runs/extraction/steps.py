@@ -15,6 +15,7 @@ from vadprobe.flows.runs.faults import step, without_server
 from vadprobe.flows.runs.labels import artifact_key
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.text import counted, size_text
 
 if TYPE_CHECKING:
     from vadprobe.extract.pipeline.extraction import Extractor
@@ -71,7 +72,7 @@ def _budget(job: "Job", extractor: "Extractor") -> str:
 
     needed = sum(sampling.n_bytes_missing for sampling in extractor.plan.samplings)
     free = free_bytes(job.root)
-    return f"about {needed / 1e6:,.1f} MB to write" + ("" if free is None else f", {free / 1e6:,.0f} MB free")
+    return f"about {size_text(needed)} to write" + ("" if free is None else f", {size_text(free)} free")
 
 
 def extract(extractor: "Extractor", span: Span, progress: SpanProgress) -> "list[PartitionKey]":
@@ -111,8 +112,8 @@ def commit(job: "Job", extractor: "Extractor", computed: "list[PartitionKey]") -
     ]
     if unreadable:
         about = (
-            f"{len(summary.unreadable_videos)} videos and {len(summary.failed_clips)} clips could not be read; "
-            f"the first {min(len(unreadable), MOST_ROWS)} of them."
+            f"Not readable: {counted(len(summary.unreadable_videos), 'video')} and "
+            f"{counted(len(summary.failed_clips), 'clip')}; the first {min(len(unreadable), MOST_ROWS)} of them."
         )
         key = artifact_key("not-readable", *_names(job))
         with without_server():
@@ -131,7 +132,9 @@ def verify_computed(store: StorePath, partitions: frozenset[int]) -> None:
     found = verify(store, partitions=partitions)
     if found.problems:
         raise StoreError("; ".join(str(problem) for problem in found.problems))
-    _LOGGER.info("%s: %d partitions, %.1f MB, read again: sound", store, len(partitions), found.n_bytes / 1e6)
+    _LOGGER.info(
+        "%s: %s, %s, read again: sound", store, counted(len(partitions), "partition"), size_text(found.n_bytes)
+    )
 
 
 plan_task = step(plan, "plan", "plan {job.path.stem}")

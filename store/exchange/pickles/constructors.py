@@ -78,7 +78,9 @@ def _encoded(arguments: tuple[Any, ...]) -> bytes:
             try:
                 return text.encode("latin1")
             except UnicodeEncodeError as error:
-                raise PickleError("bytes are stored as a text that is none of bytes; the file is damaged") from error
+                raise PickleError(
+                    "bytes are stored as text that does not stand for bytes; the file is damaged"
+                ) from error
     raise wrong(Word("_codecs", "encode"))
 
 
@@ -113,11 +115,11 @@ def _scalar(arguments: tuple[Any, ...]) -> Any:
     match arguments:
         case (DType(code=code, big_endian=big), bytes() as data) if code.startswith("U"):
             if len(data) > _MOST_TEXT_BYTES:  # it is decoded anew at each call
-                raise PickleError("it holds a text of NumPy of more than 1024 characters; it is not one of features")
+                raise PickleError("it holds a text of NumPy of more than 1024 characters, which features never need")
             try:
                 return data.decode("utf-32-be" if big else "utf-32-le").rstrip("\0")
             except UnicodeDecodeError as error:
-                raise PickleError("a text of NumPy is none; the file is damaged") from error
+                raise PickleError("a text of NumPy is not valid; the file is damaged") from error
         case (DType() as dtype, bytes() as data):
             value: np.ndarray = numpy_array(data, dtype, (), fortran=False).to_numpy()
             return value.item()

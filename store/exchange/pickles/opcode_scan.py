@@ -94,12 +94,12 @@ def _opcodes(file: io.BytesIO) -> Iterator[tuple[pickletools.OpcodeInfo, Any, in
     try:
         for number, (opcode, argument, position) in enumerate(pickletools.genops(file)):
             if number >= MOST_OPCODES:
-                raise PickleError(f"the pickle has more than {MOST_OPCODES} opcodes; it is not one of features")
+                raise PickleError(f"the pickle has more than {MOST_OPCODES} opcodes, which features never need")
             yield opcode, argument, position or 0
     except (ValueError, struct.error, OverflowError, SyntaxError) as error:
         if isinstance(error, PickleError):
             raise
-        raise PickleError(f"it is no pickle, or it is damaged ({short(str(error))})") from error
+        raise PickleError(f"it is not a pickle, or it is damaged ({short(str(error))})") from error
 
 
 def _check_opcode(name: str, argument: Any) -> None:
@@ -110,7 +110,7 @@ def _check_opcode(name: str, argument: Any) -> None:
     if name in _REFUSED:
         raise PickleError(f"the pickle uses {name}, which no tensor and no plain container needs")
     if type(argument) is int and name != "FRAME" and argument.bit_length() > _MOST_BITS:
-        raise PickleError("the pickle holds a whole number of more than 128 bits; it is not one of features")
+        raise PickleError("the pickle holds a whole number of more than 128 bits, which features never need")
 
 
 def _remember(stack: list[_Kind], memo: dict[int, _Kind], index: int, n_opcodes: int) -> None:

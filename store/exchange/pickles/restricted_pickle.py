@@ -51,7 +51,7 @@ def read_pickle(file: io.BytesIO, words: Words, persistent: Persistent | None = 
         except PickleError:
             raise
         except _DAMAGED as error:
-            raise PickleError(f"it is no pickle of tensors, or it is damaged ({short(str(error))})") from error
+            raise PickleError(f"it is not a pickle of tensors, or it is damaged ({short(str(error))})") from error
     if holds_name:
         raise PickleError("the pickle holds a name in place of a value; only tensors and plain containers are read")
     file.seek(end)

@@ -57,12 +57,12 @@ def _read_legacy(content: bytes) -> Any:
     """Read four pickles (a mark, a version, the machine, the value), the keys of the storages, and their bytes."""
     file = io.BytesIO(content)
     if read_pickle(file, {}) != _MAGIC or read_pickle(file, {}) != _PROTOCOL:
-        raise PickleError("it is a file of torch of another version; store it anew with torch.save")
+        raise PickleError("it is a file of torch of another version; store it again with torch.save")
     match read_pickle(file, {}):
         case {"little_endian": True}:
             pass
         case _:
-            raise PickleError("it was written on a big-endian machine; store it anew with torch.save")
+            raise PickleError("it was written on a big-endian machine; store it again with torch.save")
     storages: dict[str, Storage] = {}
 
     def make(key: str, dtype: str, count: int) -> Storage:
@@ -95,14 +95,14 @@ def _read_zip(content: bytes) -> Any:
     except PickleError:
         raise
     except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, ValueError, KeyError, struct.error) as error:
-        raise PickleError(f"it is no archive of torch, or it is damaged ({short(str(error))})") from error
+        raise PickleError(f"it is not an archive of torch, or it is damaged ({short(str(error))})") from error
 
 
 def _read_members(archive: zipfile.ZipFile, n_bytes: int) -> Any:
     members = {member.filename: member for member in archive.infolist()}
     pickles = [name for name in members if name.endswith("/data.pkl")]
     if len(pickles) != 1 or len(members) > _MOST_MEMBERS:
-        raise PickleError("it is an archive, but none of torch: it has not one 'data.pkl'")
+        raise PickleError("it is an archive, but not one of torch: it must have exactly one 'data.pkl'")
     folder = pickles[0].removesuffix("data.pkl")
     # An archive can name the same bytes many times, or unpack to more than it is.
     if sum(member.file_size for member in members.values()) > n_bytes or any(
@@ -137,12 +137,12 @@ def _persistent(storages: dict[str, Storage], make: Callable[[str, str, int], St
             case ("storage", Word() as word, str() as key, str(), int() as count, *view) if word in STORAGE_TYPES:
                 (count,) = whole_numbers("the size of a storage", (count,))
                 if view not in ([], [None]):
-                    raise PickleError("it holds views of storages, as torch stored them before 0.4")
+                    raise PickleError("it holds views of storages, as torch before 0.4 stored them")
                 made = make(key, STORAGE_TYPES[word], count)
                 if (made.dtype, made.count) != (STORAGE_TYPES[word], count):
                     raise PickleError("a storage is described in two ways; the file is damaged")
                 return made
-        raise PickleError("the pickle refers to an object outside of it that is no storage of torch")
+        raise PickleError("the pickle refers to an object outside of it that is not a storage of torch")
 
     return storage
 

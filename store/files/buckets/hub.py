@@ -91,8 +91,8 @@ class HubFiles:
     def put(self, key: str, content: bytes, **_: Any) -> NoReturn:
         """Refuse: a repository has no locks, and keeps every file of its past."""
         raise NotImplementedError(
-            "a repository of the hub keeps no locks; write stores to a folder or a bucket, and give finished ones with "
-            "'vadprobe push'"
+            "a repository of the hub has no locks; write stores to a folder or a bucket, and give "
+            "finished ones with 'vadprobe push'"
         )
 
     def delete(self, key: str) -> NoReturn:

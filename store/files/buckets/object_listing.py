@@ -107,7 +107,7 @@ def _listed(attempt: Attempt, action: Callable[[], _Result]) -> _Result:
         return attempt(action)
     except ForbiddenError as error:
         raise NoListingError(
-            f"{error.url} may not be listed with the credentials of the environment: {error.reason}"
+            f"{error.url} cannot be listed with the credentials of the environment: {error.reason}"
         ) from error
 
 

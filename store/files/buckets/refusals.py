@@ -18,7 +18,7 @@ class ForbiddenError(PermissionError, VadprobeError):
     """
 
     def __init__(self, url: object, reason: str) -> None:
-        super().__init__(f"{url} may not be reached with the credentials of the environment: {reason}")
+        super().__init__(f"{url} cannot be reached with the credentials of the environment: {reason}")
         self.url, self.reason = url, reason
 
 

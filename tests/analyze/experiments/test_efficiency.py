@@ -78,7 +78,7 @@ def test_every_way_has_its_seconds_and_operations(lab: ExperimentContext) -> Non
     assert rows["features-kept"].numbers["features"].value == 8
     assert (rows["videos-all"].numbers["videos"].value, rows["videos-used"].label) == (
         16,
-        "calibration videos (100.0%)",
+        "calibration videos (100.0 %)",
     )
     text = "\n".join(table_lines(table))
     assert "full pass, 3 prompts (a GPU, bfloat16)" in text

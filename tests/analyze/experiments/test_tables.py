@@ -145,7 +145,7 @@ def test_the_best_prompt_is_chosen_on_the_test_videos_and_says_so(lab: Experimen
     assert best.numbers["auc"].value == max(row.numbers["auc"].value for row in singles)
     assert best.choice in {row.label for row in singles}
     assert "chosen on the test videos" in best.label
-    assert any("upper bound and no result" in note for note in table.notes)
+    assert any("upper bound and not a result" in note for note in table.notes)
 
 
 def test_draws_give_a_mean_with_its_range_and_equal_draws_are_made_once(lab: ExperimentContext) -> None:
@@ -159,7 +159,7 @@ def test_draws_give_a_mean_with_its_range_and_equal_draws_are_made_once(lab: Exp
     assert number == Number(float(np.mean(each)), min(each), max(each))
     whole = measured_row(lab, case, "RHI", varied(headhunt_config(case), calibration={"fraction": 1.0}))
     assert whole.n_draws == 1
-    assert whole.interval == "95% of video resamples of one calibration draw"
+    assert whole.interval == "95 % of video resamples of one calibration draw"
     random = varied(headhunt_config(case), calibration={"fraction": 1.0}, selection={"rule": "random-heads"})
     assert measured_row(lab, case, "random", random).n_draws == 3
 
@@ -228,7 +228,7 @@ def test_nothing_that_is_fitted_has_seen_a_test_video(tmp_path: Path) -> None:
 
 def test_columns_of_measured_and_published_numbers_are_apart() -> None:
     rows = (
-        Row("ours", {"auc": Number(0.5, 0.4, 0.6)}, "95% of video resamples of one calibration draw", 1, "layer 2"),
+        Row("ours", {"auc": Number(0.5, 0.4, 0.6)}, "95 % of video resamples of one calibration draw", 1, "layer 2"),
         Row("theirs", published={"UCF-Crime AUC": 86.72}),
         Row("missing", {"auc": Number()}, reason="no store"),
     )
@@ -267,7 +267,7 @@ def test_the_command_prints_and_writes_tables(
     ("words", "sentence"),
     [
         (["hiprobe-9"], r"there is no table 'hiprobe-9'; the tables are hiprobe-1"),
-        ([], r"no table is named; name some, or --all"),
+        ([], r"no table is named; name at least one, or give --all"),
         (["--all", "--jobs"], r"--jobs needs a value"),
         (["--all"], r"no job is named"),
         (["--all", "--draws", "0", "--jobs", "JOB"], r"--draws must be a whole number from 1, got 0"),

@@ -319,7 +319,7 @@ def test_a_job_may_spell_out_every_default():
         ("mlp", {"output_bias": math.nan}, "output bias is nan"),
         ("mlp", {"scale": [1.0, -1.0]}, "a scale is not above 0"),
         ("mlp", {"kind": "forest"}, "the probe's kind must be one of logistic, .* got 'forest'"),
-        ("mlp", {"momentum": 1.0}, "of which it needs .* got .*momentum"),
+        ("mlp", {"momentum": 1.0}, "and needs .* got .*momentum"),
     ],
 )
 def test_an_edited_probe_is_refused(kind, change, words):
@@ -335,5 +335,5 @@ def test_an_edited_probe_is_refused(kind, change, words):
 def test_a_probe_that_lacks_a_number_is_refused():
     value = DistanceProbe(np.zeros(2), np.ones(2), np.zeros(2), np.ones(2)).to_json()
     del value["normal"]
-    with pytest.raises(VadprobeError, match="it needs anomalous, mean, normal, scale; got anomalous, mean, scale"):
+    with pytest.raises(VadprobeError, match="and needs anomalous, mean, normal, scale; got anomalous, mean, scale"):
         probe_from_json(value)

@@ -66,7 +66,7 @@ def test_a_stream_under_pressure_is_explained_later_and_the_oldest_event_is_let_
     events, texts = explained(detector, camera, explainer)
     assert [one.event for one in texts] == events[:-1]
     assert {one.line() for one in texts} == {
-        "not explained: scoring left no time, and as many as may wait (1) had come later"
+        "not explained: scoring left no time, and more events came than may wait (1)"
     }
     (last,) = explainer.finish()
     assert last.event == events[-1]

@@ -255,4 +255,4 @@ def test_a_stream_without_video_is_refused(tmp_path: Path) -> None:
     content = (tmp_path / "words").read_bytes()
     with http_stream(lambda _: Answer(content, len(content))) as stream:
         _, reason = read(live(stream.url))
-    assert reason.endswith("cannot be opened: what comes is no video that FFmpeg can read from its beginning.")
+    assert reason.endswith("cannot be opened: the data is not a video that FFmpeg can read from its beginning.")

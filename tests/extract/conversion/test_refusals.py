@@ -171,7 +171,7 @@ def test_a_full_disk_is_said(make: Make, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("vadprobe.extract.conversion.weights.save_file", full)
     refused(source, tmp_path / "native", "No space left on device.*the disk may be full")
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
-    refused(source, tmp_path / "native", r"0\.0 GB are free at")
+    refused(source, tmp_path / "native", r"but only 10 B is free at")
 
 
 def test_a_target_that_cannot_be_made_is_refused(make: Make, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_positions_share_a_pass_and_chosen_parts_are_the_same(
 
 def test_vision_tokens_that_cannot_be_told_are_refused(describe_tiny: Any) -> None:
     own = load(describe_tiny("internvl"), "cpu", threads=1)
-    with pytest.raises(VadprobeError, match=r"stand for frames cannot be told.*keep the position 'last-prompt'"):
+    with pytest.raises(VadprobeError, match=r"stand for frames cannot be identified.*keep the position 'last-prompt'"):
         PositionTokens.of(own.model, torch.zeros(1, 4, dtype=torch.int64), ["mean-vision"])
 
 

@@ -38,8 +38,8 @@ def test_partitions_in_other_hands_come_last_and_are_waited_for(
     elsewhere: list[tuple[int, int]] = []
     computed = compute_pending(extractor, Listener(tell=let_go, elsewhere=elsewhere.append))
     assert told == [
-        f"Waiting for 1 partition in the hands of other workers: partition 0 of segment-8-4 (process {os.getpid()} on "
-        f"{os.uname().nodename}). Partitions of a worker that ends are taken over."
+        f"Waiting for 1 partition that other workers are computing: partition 0 of segment-8-4 (process {os.getpid()} "
+        f"on {os.uname().nodename}). If a worker ends, its partitions are taken over."
     ]
     assert (computed, elsewhere) == (([(1, 0)], [(0, 0)]) if finished else ([(1, 0), (0, 0)], []))
     assert extractor.commit() == other.commit() == [{}, {}]

@@ -20,7 +20,7 @@ def test_timings_say_where_the_time_went(monkeypatch: pytest.MonkeyPatch) -> Non
             now[0] += seconds
     timings.start(torch.device("cpu"))  # a second stream does not begin anew
     timings.count(25.0, 20)
-    assert timings.busy() == "2.5x real time, model 60%"
+    assert timings.busy() == "2.5x real time, model 60 %"
     assert timings.sentence() == (
         "20 clips in 10 s: 2.0 clips/s, 2.5x real time. The model ran 60 % of the time and waited 30 % for decoding, "
         "10 % for writing."

@@ -112,6 +112,6 @@ def test_a_training_that_is_interrupted_says_how_to_go_on(
         patch.setattr("vadprobe.extract.demo.captioner.training.trainer.Trainer.take_step", interrupted)
         code, _, err = run(*small_backbone(tmp_path / "out"))
     assert code == 130
-    assert "the same command goes on where it stopped" in err
+    assert "the same command continues where it stopped" in err
     assert not (tmp_path / "out").exists()
     assert run(*small_backbone(tmp_path / "out"))[0] == 0

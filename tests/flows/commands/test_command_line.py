@@ -49,8 +49,8 @@ def test_a_card_that_cannot_be_written_harms_no_extraction(job: Callable[..., Pa
     next(path.parent.rglob("coarse.zarr")).with_name("README.md").mkdir()
     code, out, err = run("extract", path)
     assert code == 0
-    assert "1 partitions are committed" in out
-    assert "the stores are whole without it" in err
+    assert "1 partition is committed" in out
+    assert "the stores are complete without it" in err
 
 
 def test_a_missing_video_folder_and_one_without_videos(job: Callable[..., Path], refused: Callable[..., str]) -> None:
@@ -199,7 +199,7 @@ def test_an_interrupted_extract_says_so_and_goes_on_later(
         code = process.wait(300)
         err = path.with_name("said").read_text()
     assert code == 130, err
-    assert "the same command goes on where it stopped" in err
+    assert "the same command continues where it stopped" in err
     assert "Traceback" not in err
     assert run("extract", path)[0] == 0
     assert run("verify", path)[0] == 0

@@ -90,7 +90,7 @@ def test_a_reading_that_is_impossible_leaves_the_others(tmp_path, run, no_pictur
     words = ("--scores", path, "--segment-length", "16", "--format", "xd-violence", "--resamples", "0")
     code, out, _ = run(*words, "--annotations", SHARED / "xd-violence", "--out", tmp_path / "out")
     assert code == 0
-    assert "one-based-closed: impossible, by it 88 lines begin before frame 0 or are empty, first line 1" in out
+    assert "one-based-closed: impossible, read in this way, 88 intervals would begin before frame 0 or be empty" in out
     metrics = metrics_in(tmp_path / "out")
     assert metrics["n_positive"] == 538_324
     assert metrics["by_convention"].keys() == {"zero-based-half-open", "zero-based-closed"}
@@ -195,9 +195,9 @@ def test_what_is_left_out_is_said_and_recorded(own, run, no_pictures) -> None:
     assert metrics["missing_videos"] == ["d"]
     assert (metrics["n_videos"], metrics["n_frames"], metrics["n_frames_unknown"]) == (3, 83, 40)
     for note in (
-        "1 scored videos are not in the ground truth and were left out: film.",
-        "1 videos have no scores and are in no number: d.",
-        "40 frames of 1 video have no known score, null or NaN (a); they are in no number.",
+        "Left out: 1 video with scores, not in the ground truth: film.",
+        "Left out: 1 video without scores, in no number: d.",
+        "40 frames of 1 video without a known score, null or NaN (a); left out of every number.",
     ):
         assert f"Note: {note}" in out
         assert note in metrics["notes"]
@@ -227,7 +227,7 @@ def test_no_resamples_no_intervals(own, run, no_pictures) -> None:
         (("--annotations", "none.csv"), "there is no manifest"),
         (("--intervals", "one-based-closed"), "format 'manifest' has none"),
         (("--config", "job.toml", "--name", "x"), "leave out --format and --annotations and --name"),
-        (("--format", "folder"), "--format folder is a folder of videos without annotation"),
+        (("--format", "folder"), "--format folder takes videos without an annotation"),
         (("--format", "msad", "--annotations", "."), "holds no annotation of format 'msad'"),
     ],
 )

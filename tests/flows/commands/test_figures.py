@@ -99,7 +99,7 @@ def test_videos_are_those_asked_for(tmp_path: Path, planted: Planted, run: Run) 
         assert list(dict.fromkeys(row["video"] for row in csv.DictReader(file))) == ["video23", "video22"]
     code, out, _ = run("figure", "hiprobe-6", "--videos", "video00", *words)
     assert code == 3
-    assert "hiprobe-6 is not drawn: 'video00' is no scored test video of 'planted'" in out
+    assert "hiprobe-6 is not drawn: 'video00' is not a scored test video of 'planted'" in out
 
 
 def test_too_few_samples_and_a_rule_that_ranks_nothing(tmp_path: Path, planted: Planted, run: Run) -> None:
@@ -117,7 +117,7 @@ def test_too_few_samples_and_a_rule_that_ranks_nothing(tmp_path: Path, planted: 
     ("words", "sentence"),
     [
         (["hiprobe-5"], "there is no figure 'hiprobe-5'; the figures are hiprobe-2"),
-        ([], "no figure is named; name some, or --all"),
+        ([], "no figure is named; name at least one, or give --all"),
         (["--all"], "no job is named"),
     ],
 )

@@ -212,7 +212,10 @@ def test_show_of_a_part(run, root):
 @pytest.mark.parametrize(
     ("below", "words"),
     [
-        ("", "is no store, but holds 2 stores: toys/segment-24-8/toy/coarse, toys/segment-24-8/toy/question. Name one"),
+        (
+            "",
+            "is not a store, but holds 2 stores: toys/segment-24-8/toy/coarse, toys/segment-24-8/toy/question. Name",
+        ),
         ("toys", "segment-24-8/toy/question. Name one of them: 'vadprobe show {root}/toys/segment-24-8/toy/coarse'."),
         (BELOW, "holds 2 stores: coarse, question. Name one of them: 'vadprobe show {root}/toys/"),
         (f"{BELOW}/questoin", "Did you mean '{root}/toys/segment-24-8/toy/question'?"),
@@ -221,7 +224,7 @@ def test_show_of_a_part(run, root):
         (f"{BELOW}/question.records", "use 'vadprobe show {root}/toys/segment-24-8/toy/question.zarr'"),
         (f"{BELOW}/question.zarr/head_outputs", "is a part of the store {root}/toys/segment-24-8/toy/question.zarr"),
         (f"{BELOW}/question.zarr/head_outputs/c/0", "is a part of the store"),
-        ("toys/segment-24-8/clips.parquet", "is a file, no store; a store is named as ROOT/DATASET/"),
+        ("toys/segment-24-8/clips.parquet", "is a file, not a store; a store is named as ROOT/DATASET/"),
     ],
 )
 def test_what_is_no_store_is_named_with_the_right_command(refused, whole, below, words):
@@ -277,7 +280,7 @@ def test_card_by_store_and_by_folder(run, root, below):
 
 def test_card_leaves_a_readme_of_the_users_own(refused, root):
     (root / BELOW / "README.md").write_text("ours")
-    assert "was left alone" in refused("card", root / BELOW)
+    assert "was not changed" in refused("card", root / BELOW)
 
 
 def test_gc_lists_first_and_removes_with_yes(run, root):
@@ -286,9 +289,9 @@ def test_gc_lists_first_and_removes_with_yes(run, root):
     before = tree(root)
     code, out, _ = run("gc", root)
     assert code == 0
-    assert out[0] == "These would go:"
+    assert out[0] == "These would be removed:"
     assert " ".join(out[2].split()) == f"records 1.50 kB 1 record of a store that is gone {BELOW}/gone.records"
-    assert out[-1] == f"1 leftover, 1.50 kB. Nothing was removed; 'vadprobe gc {root} --yes' does it."
+    assert out[-1] == f"1 leftover, 1.50 kB. Nothing was removed; 'vadprobe gc {root} --yes' removes what is listed."
     assert tree(root) == before
     code, out, _ = run("gc", root, "--yes")
     assert code == 0
@@ -299,4 +302,4 @@ def test_gc_lists_first_and_removes_with_yes(run, root):
 
 def test_gc_of_no_root_and_of_a_url(refused, root):
     assert "Did you mean" in refused("gc", root.with_name("feature"))
-    assert "lists nothing; run gc where that is a folder" in refused("gc", "http://host/features")
+    assert "cannot list files; run 'vadprobe gc' on a machine" in refused("gc", "http://host/features")

@@ -250,7 +250,7 @@ def test_a_grid_on_the_reported_videos_is_refused_by_name_or_stamped(planted: Pl
     grid = '{sigmas = [0.0], threshold = "grid", split = "test"}'
     job = held_out(planted, tmp_path / "refused", "", grid)
     before = (job.parent / "out-headhunt" / "detector.json").read_bytes()
-    with pytest.raises(VadprobeError, match="12 of the reported videos are also those something was tuned on: video16"):
+    with pytest.raises(VadprobeError, match="something was tuned on 12 of the reported videos: video16"):
         analyze(load_job(job))
     assert (job.parent / "out-headhunt" / "detector.json").read_bytes() == before, "refused before anything is fitted"
     job = held_out(planted, tmp_path / "allowed", "", grid, "allow_overlap = true")
@@ -304,4 +304,4 @@ def test_labelled_videos_without_scores_are_named(again: Planted) -> None:
     rewrite(again, videos=(*again.dataset.videos, extra))
     outcome = analyze(load_job(again.job("hiprobe")))
     assert outcome.result.missing_videos == ("never-extracted",)
-    assert "1 labelled videos of the split have no scores" in outcome.table()
+    assert "1 labelled video of the split without scores" in outcome.table()

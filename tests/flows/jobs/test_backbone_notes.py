@@ -97,6 +97,6 @@ def test_plan_and_extract_say_it_before_and_after_the_work(
     for command in ("plan", "extract"):
         assert main([command, str(job)]) == 0
         shown = capsys.readouterr().out
-        assert "Note: MEANINGLESS: these videos are no drawings" in shown, command
+        assert "Note: MEANINGLESS: these videos are not drawings" in shown, command
         assert "Note: tiny: knows drawings; says nothing about any real camera." in shown, command
     assert "**MEANINGLESS" in (tmp_path / "features/set/segment-8-2/tiny/README.md").read_text()

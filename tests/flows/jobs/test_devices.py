@@ -158,7 +158,7 @@ def test_an_interrupt_ends_all_processes_and_the_work_goes_on_later(
         patch.setattr(processes._Count, "take", interrupted)
         assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 130
     err = capsys.readouterr().err
-    assert "the same command goes on where it stopped" in err
+    assert "the same command continues where it stopped" in err
     assert "Traceback" not in err
     assert len(workers.started) == 2
     assert not [worker.pid for worker in workers.started if Path(f"/proc/{worker.pid}").exists()]
@@ -182,7 +182,7 @@ def test_the_partition_of_a_killed_process_is_taken_over(
     assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 3  # one video cannot be read
     captured = capsys.readouterr()
     assert "The process on cpu was ended by signal 9." in captured.err
-    assert "1 partitions are committed" in captured.out
+    assert "1 partition is committed" in captured.out
     assert main(["extract", str(alone)]) == 3
     assert_same_stores(job.parent / "features", alone.parent / "features")
     assert main(["verify", str(job)]) == 0
@@ -222,7 +222,7 @@ def test_processes_that_all_fail_are_named_with_their_reason(
     assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 2
     err = capsys.readouterr().err
     assert err.count("The process on cpu ended with exit code 1: it is broken.") == 4  # as each ends, and at the end
-    assert "2 partitions are left to compute. The process on cpu ended" in err
+    assert "Left to compute: 2 partitions. The process on cpu ended" in err
     assert "Traceback" not in err
 
 

@@ -204,6 +204,6 @@ def test_a_finished_detector_and_videos_without_truth_have_events_too(planted: P
     assert events["iou"].null_count == events["true_fraction"].null_count == events.num_rows
     found = entry(folder)
     assert found["reliability"] is None
-    assert "the detector is finished" in found["shift"]["sentence"]
+    assert "the detector was fitted elsewhere" in found["shift"]["sentence"]
     assert {baseline["reason"] for baseline in found["text_output"]} == {"no scored video has a label"}
     assert (folder / ANSWERS_PARQUET).exists()

@@ -45,7 +45,7 @@ def test_each_run_looks_at_new_and_changed_videos_alone_with_one_model(
     write_video(videos / "yard" / "clip2.mp4", n_frames=20)
     (videos / "broken.mp4").write_bytes(b"nothing" * 50)
     said, tasks = run()
-    assert said.startswith(f"{UNREADABLE}: 1 videos could not be read; ")
+    assert said.startswith(f"{UNREADABLE}: 1 video could not be read; ")
     assert "Looked at 2 of 4 videos" in said
     assert tasks == ["detect broken.mp4", "detect clip2.mp4", "publish videos"]
 

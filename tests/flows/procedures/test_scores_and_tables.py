@@ -43,7 +43,7 @@ def test_scores_are_measured_published_and_named(
 
 
 def test_one_truth_must_be_named(tmp_path: Path) -> None:
-    with pytest.raises(VadprobeError, match=r"either config.* or dataset itself must be given"):
+    with pytest.raises(VadprobeError, match=r"either config.* or dataset must be given"):
         open_truth(None, None, None, "test")
 
 
@@ -69,7 +69,7 @@ def test_an_experiment_without_deployments_runs_its_parts_here(
     def planted_is_extracted(pool, flow, **parameters):  # type: ignore[no-untyped-def]
         if flow.name == "extract-features":
             assert (pool, parameters["config"]) == ("gpu", str(job))
-            return Completed(name=UNREADABLE, message="1 videos could not be read")
+            return Completed(name=UNREADABLE, message="1 video could not be read")
         return run_on(pool, flow, **parameters)
 
     monkeypatch.setattr(module, "run_on", planted_is_extracted)

@@ -135,7 +135,7 @@ def _edit(path, **changes):
         (lambda path: path.write_text('{"attributes": {}}'), "it has no attribute 'vadprobe'"),
         (lambda path: path.write_bytes(b"\xff\xfe\x00"), "is not valid JSON"),
         (lambda path: _edit(path, digest="0" * 64), "the attributes were edited"),
-        (lambda path: _edit(path, spec=[1]), "is not one"),
+        (lambda path: _edit(path, spec=[1]), "is not valid"),
         (lambda path: _edit(path, state="finished"), "state must be 'open' or 'committed', got 'finished'"),
         (lambda path: _edit(path, format_version=9), "update vadprobe"),
     ],
@@ -183,7 +183,7 @@ def test_what_lies_about_is_no_store(root):
     (root / "toys" / SAMPLING.key / "toy" / "my notes.zarr").mkdir()
     catalog = read_catalog(root)
     assert len(catalog.entries) == 3
-    assert ["its name is no key of a prompt" in note for note in catalog.notes] == [True]
+    assert ["its name is not a key of a prompt" in note for note in catalog.notes] == [True]
 
 
 def test_oddities_are_entries_or_notes(root):
@@ -218,7 +218,7 @@ def test_an_empty_and_a_missing_root(tmp_path, below, words):
 
 @pytest.mark.parametrize("below", ["toys", f"toys/{SAMPLING.key}", f"toys/{SAMPLING.key}/toy"])
 def test_a_folder_below_the_root_names_the_root(whole, below):
-    with pytest.raises(VadprobeError, match=rf"no root of stores; use 'vadprobe ls {whole}'"):
+    with pytest.raises(VadprobeError, match=rf"not a root of stores; use 'vadprobe ls {whole}'"):
         read_catalog(whole / below)
 
 
@@ -275,8 +275,8 @@ def test_names_of_a_catalog_are_never_trusted_as_paths(root, name):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("[]", "is no catalog"),
-        ('{"vadprobe_catalog": 1}', "is no catalog"),
+        ("[]", "is not a catalog"),
+        ('{"vadprobe_catalog": 1}', "is not a catalog"),
         ('{"vadprobe_catalog": 2, "stores": []}', "update vadprobe"),
         ("{", "is not valid JSON"),
     ],

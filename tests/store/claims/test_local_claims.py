@@ -277,7 +277,7 @@ def test_a_worker_whose_lock_file_was_deleted_stops_and_takes_nothing_from_the_n
     second = LocalClaims(tmp_path).take(0)
     second.staging.stage("question.json", [b"second"])
     second.check()
-    with pytest.raises(ClaimLostError, match="was deleted by somebody"):
+    with pytest.raises(ClaimLostError, match="was deleted; another worker"):
         first.check()
     first.release()
     assert LocalClaims(tmp_path).take(0) is None

@@ -59,7 +59,9 @@ def test_clips_of_one_film_stay_together() -> None:
 def test_named_videos_and_what_is_refused() -> None:
     made = plain(2, 2)
     assert held(hold_out(made, ("n1", "a0"), None, 0)) == ["a0", "n1"]
-    with pytest.raises(VadprobeError, match=r"names 'nobody' \(1 such names\), which is no labelled test video of 'd'"):
+    with pytest.raises(
+        VadprobeError, match=r"names 'nobody' \(1 such names\), which is not a labelled test video of 'd'"
+    ):
         hold_out(made, ("n1", "nobody"), None, 0)
     with pytest.raises(VadprobeError, match="takes all test videos of a class"):
         hold_out(made, ("n0", "n1"), None, 0)

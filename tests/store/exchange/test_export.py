@@ -220,7 +220,7 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     assert tree(out) == before
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
-    with pytest.raises(VadprobeError, match="no export"):
+    with pytest.raises(VadprobeError, match="not an export"):
         export(store, tmp_path / "full", ExportChoice("npy"))
     with pytest.raises(VadprobeError, match="got a file"):
         export(store, tmp_path / "full" / "mine.txt", ExportChoice("npy"))
@@ -371,7 +371,7 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "video/s" in printed.err or "it/s" in printed.err or "2/2" in printed.err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"hidden_states", "head_outputs", "index.json"}
     assert main([*command, "--videos", ","]) == 2
-    assert "--videos is empty" in capsys.readouterr().err
+    assert "--videos must name at least one" in capsys.readouterr().err
     assert main(["export", str(tmp_path / "none.zarr"), str(tmp_path / "x"), "--format", "npy"]) == 2
     assert "vadprobe:" in capsys.readouterr().err
     assert PROMPT.key in index_of(tmp_path / "out")["store"]["prompt"]

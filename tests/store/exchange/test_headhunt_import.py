@@ -127,10 +127,10 @@ def test_a_file_without_a_name_has_the_name_of_its_file(tmp_path: Path) -> None:
         (a_video(0, oproj_inputs=values_of(0, 0, WIDTH)), r"shape \(0, 8\)"),
         (a_video(0, oproj_inputs=values_of(0, 2, 3, 8)), "--clip-length"),
         (a_video(0, oproj_inputs=values_of(0, 2, 3, 2, 8)), r"shape \(2, 3, 2, 8\)"),
-        (a_video(0, oproj_inputs=values_of(0, 3, 7)), "no multiple of 2 heads"),
+        (a_video(0, oproj_inputs=values_of(0, 3, 7)), "not a multiple of 2 heads"),
         (a_video(0, oproj_inputs=np.full((3, 8), 0.1)), "float64 values that float32 does not hold"),
         (a_video(0, video_name=3), "video name must be text, got type int"),
-        (a_video(0, video_name="a\nb"), "video name is none"),
+        (a_video(0, video_name="a\nb"), "video name is not valid"),
         (a_video(0, label=[1]), "label must be text or a whole number, got type list"),
     ],
 )
@@ -274,7 +274,7 @@ def test_segments_are_rows_in_order(tmp_path: Path) -> None:
     done, store = run(folder, tmp_path / "other", layout=layout, sampling=sampling, frame_counts={**counts, "torn": 30})
     named = [store.clips.clip(row).video_id for row in sorted(store.failures)]
     assert named == ["torn"] * 2 + ["video 1"] * 4
-    assert "it holds 3 segments, 80 frames make 4" in store.failures[302]
+    assert "it holds 3 segments, but 80 frames make 4" in store.failures[302]
     done, _ = run(folder, tmp_path / "third", layout=layout, sampling=sampling)
     assert len(done.left_out) == 1
     assert "torn_oproj_input.pkl" in done.left_out[0]
@@ -305,7 +305,7 @@ def test_the_command_imports_and_says_what_it_found(tmp_path: Path, capsys: pyte
     assert "left out: bad_oproj_input.pkl" in capsys.readouterr().out
     command[command.index("2")] = "3"
     assert main([*command, "coarse"]) == 2
-    assert "no multiple of 3 heads; correct --heads" in capsys.readouterr().err
+    assert "not a multiple of 3 heads; correct --heads" in capsys.readouterr().err
     command[command.index("3")] = "0"
     assert main([*command, "coarse"]) == 2
     assert main(["verify", str(tmp_path / "root")]) == 0

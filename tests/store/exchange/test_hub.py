@@ -92,9 +92,9 @@ def test_what_is_in_the_way_and_what_was_changed_meanwhile(repository, whole, fa
 
 
 def test_what_a_repository_does_not_take(repository, whole, tmp_path, monkeypatch):
-    with pytest.raises(StoreError, match=r"keeps no locks for partitions.* 'vadprobe push' when it is finished"):
+    with pytest.raises(StoreError, match=r"has no locks for partitions.* 'vadprobe push' when it is finished"):
         transfer(whole, location(PLACE), Choice())
-    with pytest.raises(VadprobeError, match="a repository of the hub keeps no locks"):
+    with pytest.raises(VadprobeError, match="a repository of the hub has no locks"):
         (location(PLACE) / "file").write_bytes(b"x")
     for url in ("hf://models/team/features", "hf://datasets/team", "hf://team/features"):
         with pytest.raises(VadprobeError, match="must be hf://datasets/OWNER/NAME"):

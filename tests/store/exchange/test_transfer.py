@@ -167,7 +167,7 @@ def test_the_layers_of_a_detector(whole, tmp_path, capsys):
     content["features"]["prompt"]["text"] = "Something else?"
     detector.write_text(json.dumps(content))
     assert main(["pull", str(whole.path), str(tmp_path / "b"), "--detector", str(detector)]) == 2
-    assert "is of the wanted prompt; there are the prompts question" in capsys.readouterr().err
+    assert "has the wanted prompt; its stores have the prompts question" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_the_layers_of_a_detector(whole, tmp_path, capsys):
         (["--heads", "3"], "--heads must be heads as block:head, for example 14:3,20:7, got '3'"),
         (["--detector", "nothing.json"], "there is no detector nothing.json"),
         (["--videos", "@nothing.txt"], "nothing.txt cannot be read"),
-        (["--prompts", "other"], "there are the prompts question"),
+        (["--prompts", "other"], "its stores have the prompts question"),
     ],
 )
 def test_wrong_arguments_are_sentences(whole, tmp_path, capsys, arguments, message):

@@ -120,5 +120,5 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(locks.fcntl, "flock", refuse)
-    with pytest.raises(StoreError, match=rf"{tmp_path} keeps no file locks \(No locks available\); mount that"):
+    with pytest.raises(StoreError, match=rf"{tmp_path} does not support file locks \(No locks available\); mount that"):
         lock(tmp_path / "lock")

@@ -30,6 +30,6 @@ def test_a_card_brings_its_note() -> None:
 @pytest.mark.parametrize("recipe", [{"drawn": False}, {}])
 def test_the_captioner_of_drawings_is_stamped_on_all_else(recipe: dict[str, bool]) -> None:
     stamp, note = backbone_notes("demo", {"backbone_card": CARD, **recipe})
-    assert stamp.startswith("MEANINGLESS: these videos are no drawings")
+    assert stamp.startswith("MEANINGLESS: these videos are not drawings")
     assert "features, scores and texts are nonsense" in stamp
     assert note == f"demo: {CARD['note']}."

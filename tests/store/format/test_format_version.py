@@ -179,7 +179,7 @@ def _unknown_key_of_the_specification(attributes):
     [
         (lambda found: found.update(format_version=3), "has format version 3, this vadprobe reads up to 2; update"),
         (_unknown_key_of_the_specification, "temperature"),
-        (lambda found: found.update(contents={"tokens": [1]}), "the attribute 'contents' is not one .*tokens"),
+        (lambda found: found.update(contents={"tokens": [1]}), "the attribute 'contents' is not valid .*tokens"),
     ],
 )
 def test_a_later_version_and_unknown_keys_of_what_decides_values_are_refused(store, edit, said):

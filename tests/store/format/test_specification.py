@@ -181,5 +181,5 @@ def test_sizes_of_a_backbone_are_whole_numbers_from_1(value):
     [{"n_clips": "10"}, {"n_clips": None}, {"clips_digest": 7}, {"recipe": []}, {"recipe": {"a": float("nan")}}],
 )
 def test_a_specification_of_other_types_is_refused(spec, change):
-    with pytest.raises(StoreError, match="a stored specification is not one"):
+    with pytest.raises(StoreError, match="the stored specification is not valid"):
         FeatureSpec.from_json({**spec.to_json(), **change})

@@ -49,7 +49,7 @@ def test_a_clip_is_named_by_its_video_and_frame(store: FeatureStore) -> None:
             row_of_clip(table, name)
     with pytest.raises(VadprobeError, match="row 3 has no features: decord cannot"):
         similar_clips(store, 3, 5, layer=1)
-    with pytest.raises(VadprobeError, match="a layer or heads, one of both"):
+    with pytest.raises(VadprobeError, match="either a layer or heads"):
         similar_clips(store, 4, 5)
 
 

@@ -252,7 +252,7 @@ def test_a_record_replaced_while_its_shards_were_read_is_told_as_such(own, monke
         return check_shard(check, is_stopped)
 
     monkeypatch.setattr(check_pool, "check_shard", meanwhile)
-    only(found(own), 0, "it is being written anew; verify again when that is done")
+    only(found(own), 0, "it is being written again; verify it when that is done")
 
 
 def test_an_index_that_points_nowhere_is_found_even_with_right_checksums(own):

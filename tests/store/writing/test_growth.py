@@ -195,7 +195,7 @@ def test_nothing_grows_behind_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     committed_store(tmp_path, BEFORE)
     before = tree(tmp_path)
     monkeypatch.setattr("vadprobe.store.writing.growth.is_remote", lambda path: True)
-    with pytest.raises(StoreError, match="which is behind a URL"):
+    with pytest.raises(StoreError, match="which is at a URL"):
         planned_store(tmp_path, AFTER, appends=True)
     assert tree(tmp_path) == before
 

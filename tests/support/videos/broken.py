@@ -162,7 +162,7 @@ CASES = (
     Case("index_lost.mp4", _index_lost, reason="Invalid data|no video stream|Error"),
     Case("index_cut.mp4", _cut_index, reason="Invalid data|no video|Error"),
     Case("no_whole_frame.mp4", _no_frames, reason="not one frame can be decoded|no video frames"),
-    Case("folder.mp4", lambda path: path.mkdir(), reason="what bears its name is a folder"),
+    Case("folder.mp4", lambda path: path.mkdir(), reason="the path is a folder, where a video"),
     Case("broken_link.mp4", lambda path: path.symlink_to(path.parent / "gone"), reason="the file does not exist"),
     Case("no_permission.mp4", _unreadable, reason="Permission denied"),
     Case("cut_faststart.mp4", _faststart_cut, 30, frames((0, 29)), reader="PyAV", reason="frame 29 is lost"),

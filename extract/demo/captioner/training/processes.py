@@ -68,8 +68,8 @@ def second_process(work: Callable[..., Any], *arguments: Any) -> Iterator[None]:
             other.join()
         except _NoAnswerError as error:
             raise VadprobeError(
-                f"the second process of the training {_what_became_of(other)}: {error}. What was saved stays; the same "
-                "command goes on, and with --workers 1 it trains in one process alone."
+                f"the second process of the training {_what_became_of(other)}: {error}. What was saved is "
+                "kept: the same command continues. With --workers 1 it trains in one process."
             ) from error
         finally:
             other.terminate()

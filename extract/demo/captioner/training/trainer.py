@@ -105,7 +105,10 @@ class Trainer:
         if not path.exists():
             return
         if not is_zipfile(path):  # a file that is cut lacks the directory at its end
-            raise VadprobeError(f"{path} is no training state, or damaged; remove it, and the training begins anew.")
+            raise VadprobeError(
+                f"{path} must be a training state, but is another file, or damaged; remove "
+                "it to start the training again."
+            )
         state: Mapping[str, Any] = torch.load(path, weights_only=True)
         different = first_difference(self.recipe.as_json(), state["recipe"])
         if different:

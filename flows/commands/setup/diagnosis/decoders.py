@@ -25,7 +25,7 @@ def decoder_findings() -> Iterator[Finding]:
     version = ".".join(map(str, av.library_versions["libavcodec"]))
     about = f"PyAV {av.__version__} (libavcodec {version}) decodes {known}"
     if missing:
-        text = f"{about}, and not {', '.join(missing)}"
+        text = f"{about}, but not {', '.join(missing)}"
         yield Finding("videos", "problem", text, "install PyAV from PyPI, whose build has them all")
     else:
         yield Finding("videos", "good", about)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vadprobe.flows.commands.setup.diagnosis.finding import Finding
 from vadprobe.flows.commands.setup.diagnosis.packages import has_package
+from vadprobe.store.files.text import counted
 
 _ASK_DRIVER = ("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
 _GET_CUDA_BUILD = "install the CUDA build of torch that PyTorch's start page names for your driver"
@@ -20,10 +21,10 @@ def device_findings(gpus: list[str] | None = None) -> Iterator[Finding]:
     """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    yield Finding("CPU", "good", f"{usable} cores for this process, {memory:.0f} GiB of memory")
+    yield Finding("CPU", "good", f"{counted(usable, 'core')} for this process, {memory:.0f} GiB of memory")
     present = _gpus_of_driver() if gpus is None else gpus
     if not has_package("torch"):
-        text = f"the driver sees {len(present)}: {'; '.join(present)}" if present else "the driver sees none"
+        text = f"the driver finds {len(present)}: {'; '.join(present)}" if present else "the driver finds none"
         yield Finding("GPU", "note", f"{text}; torch is not installed, and stage 2 does not need it")
         return
     yield _torch_finding(present)
@@ -36,13 +37,13 @@ def _torch_finding(present: list[str]) -> Finding:
     if torch.cuda.is_available():
         return _tried(build)
     if present and not torch.version.cuda:
-        text = f"{build}, leaves {len(present)} unused: {'; '.join(present)}"
+        text = f"{build}, does not use what the driver finds: {'; '.join(present)}"
         return Finding("GPU", "problem", text, _GET_CUDA_BUILD)
     if present:
-        text = f"{build}, cannot use the {len(present)} of this machine: {_reason()}"
+        text = f"{build}, cannot use the {counted(len(present), 'GPU')} of this machine: {_reason()}"
         return Finding("GPU", "problem", text, f"update the driver, or {_GET_CUDA_BUILD}")
     return Finding(
-        "GPU", "note", f"none; {build}. Small models run on the CPU; for large ones take a machine with a GPU"
+        "GPU", "note", f"none; {build}. Small models run on the CPU; for large ones use a machine with a GPU"
     )
 
 
@@ -70,7 +71,7 @@ def _reason() -> str:
         torch.zeros(1, device="cuda")
     except (RuntimeError, AssertionError) as error:
         return str(error).splitlines()[0]
-    return "torch names no reason"
+    return "torch gives no reason"
 
 
 def _gpus_of_driver() -> list[str]:

@@ -19,7 +19,7 @@ def engine_findings() -> Iterator[Finding]:
         return
     url = _api_url()
     if not url:
-        text = "no server is set (PREFECT_API_URL): a flow starts one of its own inside its process"
+        text = "no server is set (PREFECT_API_URL): a flow then starts a temporary server inside its own process"
         yield Finding("Prefect", "good", text)
         return
     yield _server_finding(url)
@@ -44,7 +44,7 @@ def _server_finding(url: str) -> Finding:
             answer.read(100)
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
-            return Finding("Prefect", "good", f"the server at {shown} answers, and asks for credentials")
+            return Finding("Prefect", "good", f"the server at {shown} answers, but asks for credentials")
         cure = "give the address that ends with /api"
         return Finding("Prefect", "problem", f"the server at {shown} answers {error.code} for /health", cure)
     except (OSError, ValueError) as error:

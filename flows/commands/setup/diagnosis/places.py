@@ -10,6 +10,7 @@ from vadprobe.flows.commands.setup.diagnosis.finding import Finding
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.location import StorePath, can_list, is_remote
 from vadprobe.store.files.remote_path import RemotePath
+from vadprobe.store.files.text import size_text
 
 _FEW_BYTES = 5e9
 
@@ -29,16 +30,16 @@ def place_findings(root: StorePath, *, write: bool = False) -> Iterator[Finding]
         if write:
             yield _writing(root / f"vadprobe-doctor-{secrets.token_hex(8)}")
     except (VadprobeError, OSError) as error:
-        yield Finding("stores", "problem", str(error).rstrip("."), "mend what the sentence names, and try again")
+        yield Finding("stores", "problem", str(error).rstrip("."), "correct what the message names, and try again")
 
 
 def disk_finding(part: str, folder: Path) -> Finding:
     """Return a finding on the free space where a folder is or would be."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
-    text = f"{free / 1e9:,.1f} GB free at {existing.absolute()}"
+    text = f"{size_text(free)} free at {existing.absolute()}"
     if free < _FEW_BYTES:
-        return Finding(part, "note", text, "'vadprobe plan JOB' says what a job takes")
+        return Finding(part, "note", text, "'vadprobe plan JOB' says how much space a job needs")
     return Finding(part, "good", text)
 
 
@@ -54,14 +55,16 @@ def _folder_findings(root: Path) -> Iterator[Finding]:
         text = f"{existing} cannot be written ({error.strerror}); it can be read"
         yield Finding("stores", "problem", text, "ask for permission to write, or name another root")
     else:
-        does = "can be read and written" if root.is_dir() else "is not there yet, and can be made and written"
+        does = "can be read and written" if root.is_dir() else "does not exist yet, but can be created and written"
         yield Finding("stores", "good", f"{root} {does}")
     yield disk_finding("disk", root)
 
 
 def _reading(root: RemotePath) -> Finding:
     if not can_list(root):
-        return Finding("stores", "note", f"{root} is a web server: for reading a store by its whole address")
+        return Finding(
+            "stores", "note", f"{root} is a web server: stores there can only be read, each by its full address"
+        )
     first = next(iter(root.iterdir()), None)
     text = f"{root} can be listed, and is empty" if first is None else f"{root} can be listed; first entry {first.name}"
     return Finding("stores", "good", text)
@@ -73,12 +76,16 @@ def _writing(path: RemotePath) -> Finding:
     try:
         path.create(b"second")
     except FileExistsError:
-        return Finding("writing", "good", f"{path.parent} can be written, with conditions, by several machines at once")
+        return Finding(
+            "writing",
+            "good",
+            f"{path.parent} can be written by several machines at once (the server supports conditional writes)",
+        )
     finally:
         path.unlink(missing_ok=True)
     return Finding(
         "writing",
         "problem",
-        f"{path.parent} can be written, but the server ignores conditions (If-None-Match)",
+        f"{path.parent} can be written, but the server ignores the conditions of writes (If-None-Match)",
         "let only one machine at a time write there",
     )

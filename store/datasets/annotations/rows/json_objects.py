@@ -50,7 +50,7 @@ def read_json_object(path: Path, what: str) -> JsonObject:
         ) from error
     except (RecursionError, ValueError) as error:
         raise VadprobeError(
-            f"the {what} {path} is not readable as JSON ({error_text(error)}); is it the right file?"
+            f"the {what} {path} is not readable as JSON ({error_text(error)}); check that it is the right file."
         ) from error
     if not isinstance(value, JsonObject) or not value:
         raise VadprobeError(f"the {what} {path}, line 1: it must be a JSON object with a key for every video.")

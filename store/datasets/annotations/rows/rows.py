@@ -178,7 +178,7 @@ def rows_of_text(path: StorePath, what: str) -> list[Row]:
     lines = enumerate(read_text(path, what).split("\n"), start=1)
     rows = [Row(number, line.strip(), tuple(line.split())) for number, line in lines if line.strip()]
     if not rows:
-        raise VadprobeError(f"the {what} {path} has no row; is it the right file?")
+        raise VadprobeError(f"the {what} {path} has no row; check that it is the right file.")
     return rows
 
 

@@ -81,8 +81,8 @@ def _json_rows(path: StorePath) -> tuple[list[TableRow], list[str]]:
         rows.append(TableRow(number, _present(value), line.strip(), expected))
     if rows and not columns:
         raise VadprobeError(
-            f"the manifest {path} must have a JSON object with values in each line, and no line is one; line "
-            f"{rows[0].number} is {rows[0].text[:80]!r}. Save it as JSON Lines."
+            f"the manifest {path} must have a JSON object with values in each line, but no line has one; "
+            f"line {rows[0].number} is {rows[0].text[:80]!r}. Save it as JSON Lines."
         )
     return rows, list(columns)
 

@@ -59,8 +59,8 @@ def test_too_few_videos_leave_it_unknown(n_videos: int) -> None:
 
 def test_the_sentence_says_what_it_means_for_a_threshold() -> None:
     told = SampleShift(0.9, 0.8, 0.95, 0.95, "video", 16, 100).sentence()
-    assert "tells 16 whole-video vectors of the calibration from 100 scored segments with an AUC of 0.9000" in told
-    assert "the adaptive one) need not fit the latter" in told
+    assert "tells 16 whole-video vectors from 100 scored segments with an AUC of 0.9000" in told
+    assert "the adaptive one) may therefore not fit the segments" in told
     doubtful = SampleShift(0.6, 0.4, 0.8, 0.95, "segment", 16, 100).sentence()
     assert "16 calibration segments" in doubtful
     assert "No shift is shown" in doubtful

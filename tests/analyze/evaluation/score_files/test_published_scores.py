@@ -145,10 +145,10 @@ def test_answers_need_a_rule_and_what_it_says_nothing_of_is_counted(tmp_path: Pa
     np.testing.assert_array_equal(found["a"].scores, [1, math.nan, math.nan, 0.25, 0])
     assert (found["a"].n_unmapped, found["b"].n_unmapped) == (1, 1)
     truth = truth_of({"a": 140, "b": 40})
-    with pytest.raises(VadprobeError, match="have no known score"):
+    with pytest.raises(VadprobeError, match="without a known score"):
         fit_scores(found, truth, FitRules(30))
     fitted = fit_scores(found, truth, FitRules(30, allow_unknown=True))
-    assert "2 answers of 2 videos have no score by --answers: a, b." in fitted.notes
+    assert "2 answers of 2 videos without a score by --answers: a, b." in fitted.notes
     (tmp_path / "s.csv").write_text("video_id,frame,score\na,0,1\n")
     assert "--answers goes with a JSON file" in message_of(tmp_path / "s.csv", answers=RULE)
 
@@ -167,7 +167,7 @@ def test_names_without_signs_are_joined_by_letters_and_digits_and_told_once() ->
     fitted = joined(["AFilm__00-01_label_A", "v=b_c__1_label_A", "same"], truth)
     assert set(fitted.truth.video_ids) == set(truth)
     (note,) = fitted.notes
-    assert note.startswith("2 videos were joined by the letters and digits of their names alone")
+    assert note.startswith("2 videos joined by the letters and digits of their names alone")
     assert "'AFilm__00-01_label_A' is 'A.Film__#00-01_label_A'" in note
 
 

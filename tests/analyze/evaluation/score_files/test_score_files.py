@@ -120,8 +120,8 @@ def test_keys_name_a_part_of_a_json_file(tmp_path: Path, content: str, key: str 
         ('{"x": {}}', "x", "to scores under 'x', got an empty object"),
         ('{"x": {"v": [1]}, "x": {"w": [1]}}', "x", "has the key 'x' twice"),
         ('{"v": [1], "v": [2]}', None, "has scores of the video 'v' twice; keep one"),
-        ('{"": [1]}', None, "'' is no video name"),
-        ('{"\\ud800": [1]}', None, "is no video name"),
+        ('{"": [1]}', None, "'' is not a video name"),
+        ('{"\\ud800": [1]}', None, "is not a video name"),
         ('{"v": ["0.5"]}', None, "score 0 of 'v' must be a number, or null (unknown), got '0.5'"),
         ('{"v": [0, true]}', None, "got True"),
         ('{"v": [[0, 5]]}', None, "must be a list of numbers, or of [start, stop, score] only"),
@@ -147,7 +147,11 @@ def test_wrong_json_is_a_sentence(tmp_path: Path, content: str, key: str | None,
     [
         ("s.csv", "", "Empty CSV file"),
         ("s.csv", "video_id,frame,score\n", "has no row"),
-        ("s.csv", "video_id,score\nv,1\n", "none says where a score belongs; add start_frame and stop_frame"),
+        (
+            "s.csv",
+            "video_id,score\nv,1\n",
+            "no column says which frames a score belongs to; add start_frame and stop_frame",
+        ),
         ("s.csv", "video_id,frame,score,score\nv,0,1,2\n", "has the column 'score' twice"),
         ("s.csv", "video_id,frame,score\nv,0,true\n", "invalid value 'true'"),
         (

@@ -118,8 +118,8 @@ def test_what_was_padded_and_trimmed_is_said() -> None:
     fitted = fit_scores(found, truth_of({"a": 40, "b": 50}), FitRules(pad=True, trim=True))
     assert frames_of(fitted)["a"][-4:] == [0.36, 0.37, 0.37, 0.37]
     assert fitted.notes == (
-        "1 video had too few scores and keep the last one to the end, for 2 frames in all, at most 2 (a): a.",
-        "1 video had scores past the end, left out, of 5 frames in all, at most 5 (b): b.",
+        "1 video had too few scores, and the last one was repeated to the end: 2 frames in all, at most 2 (a): a.",
+        "1 video had scores past the end, which were left out: 5 frames in all, at most 5 (b): b.",
     )
 
 
@@ -172,11 +172,11 @@ def test_missing_videos_are_named_and_left_out_only_when_asked() -> None:
     found = listed({"a": 40, "B": 50, "c": 333, "zz": 1})
     message = message_of(found)
     assert "1 of 3 videos of 'made' have no scores: b." in message
-    assert "Is 'B' of the score file the same as 'b'? Rename it. --allow-missing" in message
+    assert "If 'B' of the score file is the same video as 'b', rename it. --allow-missing" in message
     fitted = fit_scores(found, truth_of(LENGTHS), FitRules(allow_missing=True))
     assert fitted.truth.video_ids == ("a", "c")
-    assert "2 scored videos are not in the ground truth and were left out: B, zz." in fitted.notes
-    assert "1 videos have no scores and are in no number: b." in fitted.notes
+    assert "Left out: 2 videos with scores, not in the ground truth: B, zz." in fitted.notes
+    assert "Left out: 1 video without scores, in no number: b." in fitted.notes
     nothing = message_of(listed({"film": 3}), allow_missing=True)
     assert "3 of 3 videos" in nothing
     assert "The score file has others: film." in nothing
@@ -193,7 +193,7 @@ def test_a_truth_that_names_folders_and_extensions_is_joined_by_the_plain_name()
 def test_unknown_scores_are_counted_in_frames() -> None:
     found = {"a": VideoScores(np.array([math.nan, 0.5, math.nan]))}
     truth = truth_of({"a": 40})
-    assert "24 frames of 1 video have no known score, null or NaN (a)" in message_of(found, truth, segment_length=16)
+    assert "24 frames of 1 video without a known score, null or NaN (a)" in message_of(found, truth, segment_length=16)
     fitted = fit_scores(found, truth, FitRules(16, allow_unknown=True))
     assert np.isnan(fitted.scores.scores).tolist() == [True, False, True]
     assert fitted.within_unit_range
@@ -202,7 +202,7 @@ def test_unknown_scores_are_counted_in_frames() -> None:
 def test_scores_outside_the_unit_range_are_counted_in_frames() -> None:
     fitted = fit_scores({"a": VideoScores(np.full(40, 2.0))}, truth_of({"a": 40}), FitRules())
     assert not fitted.within_unit_range
-    assert fitted.notes[0].startswith("40 frames have scores outside [0, 1] (from 2 to 2)")
+    assert fitted.notes[0].startswith("40 frames with scores outside [0, 1] (from 2 to 2)")
 
 
 def test_empty_lists_and_empty_videos() -> None:

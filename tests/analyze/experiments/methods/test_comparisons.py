@@ -180,7 +180,7 @@ def test_a_second_set_is_measured_without_fitting_there(lab: ExperimentContext) 
     [
         ({"features": "0"}, "must belong to the features"),
         ({"version": 1}, f"must be of version {VERSION}, got 1; run 'vadprobe describe' again"),
-        ({"without": "video24"}, "there are texts of 5 of 6 test videos; run 'vadprobe describe' again"),
+        ({"without": "video24"}, "the texts must be of all 6 test videos, got 5; run 'vadprobe describe' again"),
     ],
 )
 def test_texts_that_are_not_those_of_the_segments_are_refused(
@@ -212,7 +212,7 @@ def test_a_test_video_without_scores_is_told(lab: ExperimentContext) -> None:
     unseen = replace(case.truth.of_split("test")[0], video_id="unseen")
     more = replace(case, truth=replace(case.truth, videos=(*case.truth.videos, unseen)))
     rows = rows_of(TABLES["comparison"][1](replace(lab, cases=(more, *lab.cases[1:]))))
-    assert "1 labelled videos of the split have no scores" in rows["HiProbe-VAD (layer by DLSP)"].caveats[0]
+    assert "1 labelled video of the split without scores" in rows["HiProbe-VAD (layer by DLSP)"].caveats[0]
 
 
 def test_another_model_is_not_said_to_know_no_yes(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_differences_are_those_of_paired_resamples(lab: ExperimentContext, texts
     assert "the best of 3 rows of the model's own text (chosen on test)" in said
     (answered,) = [note for note in notes if note.startswith("HiProbe-VAD") and "the model's own p(yes)" in note]
     assert "the best of 9 rows" in answered
-    assert "(95% of paired resamples of the videos)" in said
+    assert "(95 % of paired resamples of the videos)" in said
 
 
 def test_a_backbone_without_a_card_names_no_kind(tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ TWO_OF_TWENTY = (*ONE_OF_TWENTY[1:], 0.9)
         (
             [entry("dlsp", 0.8), entry("text-hiprobe-raw", 0.78), entry("text-headhunt-raw", 0.7)],
             [
-                "adds 0.0200 of AUC [-0.0300, 0.0700] (95% of paired resamples of the videos)",
-                "(0.7800), which these videos cannot tell from nothing.",
+                "adds 0.0200 of AUC [-0.0300, 0.0700] (95 % of paired resamples of the videos)",
+                "(0.7800), which these videos cannot tell from zero.",
             ],
         ),
         (
@@ -105,7 +105,9 @@ def test_what_is_said_follows_from_the_numbers(entries: list[Entry], words: list
 
 def test_a_clear_gain_is_not_doubted() -> None:
     (said,) = verdicts([entry("dlsp", 0.8), entry("text-hiprobe-raw", 0.7)])
-    assert said.endswith("[0.0500, 0.1500] (95% of paired resamples of the videos) over the model's own text (0.7000).")
+    assert said.endswith(
+        "[0.0500, 0.1500] (95 % of paired resamples of the videos) over the model's own text (0.7000)."
+    )
 
 
 def test_without_intervals_nothing_is_said_of_them() -> None:

@@ -52,7 +52,7 @@ def test_a_threshold_goes_with_one_smoothing(cases: Jobs) -> None:
     assert locators["hiprobe.toml", "tau"].sigmas == (0.4,)
     assert locators["headhunt.toml", "kappa"].threshold == "adaptive"
     assert [note for note in plan.notes if "grid" in note] == [
-        "headhunt.toml searches its smoothing on a grid; under tau and kappa it is the paper's, 1.5."
+        "headhunt.toml searches its smoothing on a grid; for tau and kappa the smoothing is the paper's, 1.5."
     ]
     both = planned(cases[1:], "tau=0.5", "sigma=0,2", is_product=True)
     assert [cell.variation.config.locator.sigmas for cell in both.cells[1:]] == [(0.0,), (2.0,)]

@@ -91,7 +91,7 @@ def test_what_cannot_be_measured_is_unknown_with_its_reason(lab: ExperimentConte
     assert [cell["numbers"]["auc"]["value"] for cell in cells if cell["swept"] == "frames"] == [None] * 4
     text = "\n".join(summary_lines(sweep, ("auc", "f1")))
     assert "not measured: a clip of 24 frames cannot show 32." in text
-    assert "is therefore chosen on them and is no result" in text
+    assert "is therefore chosen on them and is not a result" in text
 
 
 def test_intervals_are_of_draws_or_of_resamples(lab: ExperimentContext) -> None:
@@ -101,7 +101,7 @@ def test_intervals_are_of_draws_or_of_resamples(lab: ExperimentContext) -> None:
     values = [draw.numbers["auc"] for draw in some.draws]
     assert (some.row.numbers["auc"].low, some.row.numbers["auc"].high) == (min(values), max(values))
     assert some.row.interval.startswith("lowest and highest of the calibration draws")
-    assert (len(every.draws), every.row.interval) == (1, "95% of video resamples of one calibration draw")
+    assert (len(every.draws), every.row.interval) == (1, "95 % of video resamples of one calibration draw")
 
 
 def measurements(monkeypatch: pytest.MonkeyPatch, planted: Planted) -> list[Measurement]:
@@ -211,7 +211,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(
     with monkeypatch.context() as patch:
         patch.setattr(measured_cells, "measure", stopped)
         assert main(words) == 130
-    assert "the same command goes on where it stopped" in capsys.readouterr().err
+    assert "the same command continues where it stopped" in capsys.readouterr().err
     assert len(list((tmp_path / "steps").glob("probe/*"))) == 2
     assert not (tmp_path / "out").exists()
     assert main(words) == 0

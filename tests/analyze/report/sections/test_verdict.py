@@ -41,7 +41,7 @@ def test_a_baseline_inside_the_interval_is_not_beaten() -> None:
     baselines = {"random": {"auc": 0.5}, "centre": {"auc": 0.6}, "video_flat": {"auc": 0.9}, "shorter": {"auc": None}}
     found = sentences(baselines=baselines)
     assert "lies above these baselines, which look at no picture: random (0.5000)." in found
-    assert "holds these baselines, so nothing is shown to be gained over them: centre prior (0.6000)." in found
+    assert "contains these baselines, so no gain over them is shown: centre prior (0.6000)." in found
     assert "lies below these baselines: true video label, flat (0.9000)." in found
     assert "shorter" not in found
 

@@ -73,7 +73,9 @@ def test_folders_that_do_not_lie_apart_are_refused_before_work_begins(
     out: str, work: str, tmp_path: Path, small_recipe: Recipe
 ) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "a")
-    with pytest.raises(VadprobeError, match=r"must lie apart.* Use a folder of work beside it"):
+    with pytest.raises(
+        VadprobeError, match=r"must be two folders, neither of them inside the other, .* Name another folder for --work"
+    ):
         make_captioner(tmp_path / out, tmp_path / work, small_recipe)
     assert [path.name for path in tmp_path.iterdir()] == ["link"]
 

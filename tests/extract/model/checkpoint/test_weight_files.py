@@ -105,13 +105,13 @@ SHARD_FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing": (lambda folder: (folder / "model-00002-of-00003.safetensors").unlink(),
                 r"lacks model-00002-of-00003\.safetensors of 3 files that model\.safetensors\.index\.json names"),
     "cut": (lambda folder: _cut(folder / "model-00003-of-00003.safetensors", 1000),
-            r"model-00003-of-00003\.safetensors is cut: [\d,]+ of [\d,]+ bytes are there"),
+            r"model-00003-of-00003\.safetensors is cut off: [\d,]+ of [\d,]+ bytes are there"),
     "cut in the header": (lambda folder: _change(folder, lambda content: content[:100]),
-                          "is cut: 100 B are there, its header alone takes"),
+                          "is cut off: 100 B are there, but its header alone takes"),
     "empty": (lambda folder: _change(folder, lambda content: b""), "does not begin as a"),
     "longer": (lambda folder: _change(folder, lambda content: content + b"x"), "its header says"),
     "of another": (_swap, r"model-00002-of-00003\.safetensors lacks .*, which is in it by .*: they are of two"),
-    "no index": (lambda folder: (folder / INDEX).write_text("[]"), "is no index of weights"),
+    "no index": (lambda folder: (folder / INDEX).write_text("[]"), "is not an index of weights"),
     "none": (lambda folder: (folder / INDEX).unlink(), r"holds no model\.safetensors and no .*; download"),
 }  # fmt: skip
 

@@ -65,7 +65,7 @@ def test_killed_or_interrupted_files_are_valid_and_the_next_run_says_what_it_doe
             printed = process.communicate()[0]
         release.set()
     assert process.returncode == 130, printed
-    assert "Interrupted: what was found until then is there" in printed
+    assert "Interrupted: these results are of what was read before" in printed
     assert "Traceback" not in printed
     summary = json.loads((out / "summary.json").read_text())
     assert summary["interrupted"] is True

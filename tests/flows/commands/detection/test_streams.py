@@ -78,7 +78,7 @@ def test_a_segment_is_a_number_of_frames_at_any_rate(detect: Detect, fitted: Pat
         np.testing.assert_allclose([row["score"] for row in rows], [row["score"] for row in wanted], atol=1e-5)
         assert frames(lines(out, "events.jsonl")) == frames(lines(ways["file"][2], "events.jsonl"))
         assert video(out)["fps"] == pytest.approx(rate)
-        told = f"{rate} frames per second, the detector was fitted on 12 to 30: a segment is 8 frames at any rate"
+        told = f"{rate} frames per second, but the detector was fitted on 12 to 30. A segment always has 8 frames"
         assert told in printed, name
     assert len(lines(ways["file"][2], "events.jsonl")) > 0
 

@@ -73,8 +73,8 @@ def test_the_demo_shows_results_comparisons_and_captions(
         "baseline: true video label, flat",
         "RHI's AUC",
         "Fitted on surveillance, measured on surveillance-second.",
-        "test segments drawn by a seed",
-        "What these numbers may be taken for",
+        "test segments, drawn by a seed",
+        "What these numbers mean",
     ):
         assert words in shown, words
     assert shown.index("hiprobe on surveillance (test)") < shown.index("[4/6]")

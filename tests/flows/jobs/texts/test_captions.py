@@ -56,7 +56,7 @@ def test_a_seed_draws_the_same_and_half_of_each(texts: Path, truth: Dataset) -> 
     assert [one.truth for one in first] == ["Fall", "Fall", "nothing", "nothing"]
     assert any(sampled_captions(texts, truth, seed, 4) != first for seed in range(5))
     lines = list(caption_lines(first))
-    assert lines[0].startswith("4 test segments drawn by a seed, 2 of those with an anomaly (half")
+    assert lines[0].startswith("4 test segments, drawn by a seed: 2 with an anomaly (half")
     assert all(one.text in "\n".join(lines) for one in first)
 
 

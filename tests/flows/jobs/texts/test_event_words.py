@@ -15,6 +15,6 @@ def test_words_are_whole_words() -> None:
 @pytest.mark.parametrize("word", ["left luggage", "hit-and-run", "", "4x4", "van."])
 def test_what_is_found_in_no_text_is_refused(word: str) -> None:
     assert not says_one(f"A {word} here.", frozenset({word}))
-    with pytest.raises(VadprobeError, match="must be one word of letters alone, got"):
+    with pytest.raises(VadprobeError, match="must be one word of letters only, got"):
         check_words(["fire", word])
     check_words(["fire", "\u00fcberfall"])

@@ -92,19 +92,19 @@ def test_a_segment_that_cannot_be_read_is_unknown(job: Job, monkeypatch: pytest.
 @pytest.mark.parametrize("word", ["left luggage", "hit-and-run", "", "4x4"])
 def test_what_is_no_word_is_refused_at_once(word: str, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_generation, "open_analysis", lambda job: pytest.fail("the features were opened"))
-    with pytest.raises(VadprobeError, match="must be one word of letters alone, got"):
+    with pytest.raises(VadprobeError, match="must be one word of letters only, got"):
         write_texts(job, ["yes", word])
 
 
 def test_unknown_words_are_refused_before_a_frame_is_read(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_generation._Writer, "_frames", lambda *given: pytest.fail("a frame was read"))
     monkeypatch.setattr(feature_backbone, "load", lambda *given: pytest.fail("the weights were loaded"))
-    with pytest.raises(VadprobeError, match="must have a token that is the word 'eventually'"):
+    with pytest.raises(VadprobeError, match="must have one token for the word 'eventually'"):
         write_texts(job, ["yes", "eventually"])
 
 
 def test_splits_without_a_video_are_refused(job: Job) -> None:
-    with pytest.raises(VadprobeError, match="no video of 'set' that is scored is of the splits other"):
+    with pytest.raises(VadprobeError, match="no video of 'set' that is scored is in the splits other"):
         write_texts(job, WORDS, splits=("other",))
     assert not job.out.exists()
 
@@ -134,7 +134,7 @@ def test_the_command_shows_texts_and_the_stamp(job: Job, capsys: pytest.CaptureF
     assert main(["describe", str(job.path), "--words", "Abnormal", "yes", "--max-tokens", "3", "--shown", "4"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].startswith("Note: MEANINGLESS")
-    assert shown[2].startswith("4 test segments drawn by a seed")
+    assert shown[2].startswith("4 test segments, drawn by a seed")
     assert {line.split()[0] for line in shown[4:8]} <= {"clip2", "clip3"}
     assert shown[-1] == f"Texts: {job.out / 'texts.parquet'}"
     assert metadata_in(read_parquet(job.out / "texts.parquet").schema, TEXTS_RECIPE)["words"] == ["abnormal", "yes"]
@@ -148,5 +148,5 @@ def test_words_are_known_of_the_demo_s_captioner_alone(job: Job, tmp_path: Path)
     assert metadata_in(read_parquet(path).schema, TEXTS_RECIPE)["taught"]
     assert read_texts(path, open_analysis(job).store.spec).words == ()
     plain = load_job(write_planted(tmp_path).job("hiprobe"))
-    with pytest.raises(VadprobeError, match="name some with --words"):
+    with pytest.raises(VadprobeError, match="give them with --words"):
         words_of_events(plain)

@@ -62,7 +62,7 @@ def test_a_second_process_that_dies_leaves_a_training_that_goes_on(
         for process in set(active_children()) - before:
             process.kill()
 
-    with pytest.raises(VadprobeError, match=r"ended with exit code -9.* the same command goes on"):
+    with pytest.raises(VadprobeError, match=r"ended with exit code -9.* the same command continues"):
         train(tmp_path, small_recipe, small_clips, workers=2, report=kill)
     assert not torch.distributed.is_initialized()
     assert train(tmp_path, small_recipe, small_clips, workers=1).step == small_recipe.training.steps
@@ -76,7 +76,7 @@ def test_a_state_of_another_recipe_or_a_damaged_one_is_refused(
     with pytest.raises(VadprobeError, match=r"caption_steps must be 17, got 2"):
         Trainer(longer_recipe).load(tmp_path / STATE)
     (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:-100])
-    with pytest.raises(VadprobeError, match="remove it, and the training begins anew"):
+    with pytest.raises(VadprobeError, match="remove it to start the training again"):
         trainer.load(tmp_path / STATE)
 
 

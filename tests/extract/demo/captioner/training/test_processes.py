@@ -14,7 +14,7 @@ from vadprobe.extract.demo.captioner.training import processes
 from vadprobe.extract.demo.captioner.training.processes import add_over_processes, second_process
 from vadprobe.store.errors import VadprobeError
 
-GOES_ON = "the same command goes on, and with --workers 1 it trains in one process alone"
+GOES_ON = "the same command continues. With --workers 1 it trains in one process"
 
 
 def give(value: float) -> None:

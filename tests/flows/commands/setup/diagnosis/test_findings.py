@@ -91,7 +91,7 @@ def test_a_server_of_prefect_answers_or_is_named_without_its_password(
     assert "secret" not in gone.text
     assert "must be an address" in state("localhost:4200").text
     assert "server of its own" not in state(f"{answering}/api").text
-    assert "starts one of its own" in state("").text
+    assert "starts a temporary server" in state("").text
 
 
 def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_bucket_is_tried_with_a_condition_and_left_as_it_was(monkeypatch: pyte
         assert not list(root.iterdir())
         monkeypatch.setattr(type(root), "create", lambda self, content: self.write_bytes(content))
         *_, writing = places.place_findings(root, write=True)
-        assert (writing.state, "ignores conditions" in writing.text) == ("problem", True)
+        assert (writing.state, "ignores the conditions" in writing.text) == ("problem", True)
         assert not list(root.iterdir())
 
 
@@ -129,4 +129,4 @@ def test_lines_put_the_cure_below_and_the_command_counts_problems(monkeypatch: p
     found = {entry["part"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert found["Prefect"]["state"] == "problem"
     assert found["workspace"]["state"] == "note"
-    assert "0.0 GB free" in found["workspace"]["text"]
+    assert "1.00 MB free" in found["workspace"]["text"]
