@@ -8,6 +8,7 @@ from prefect import flow
 from vadprobe.flows.runs.logs import log_of_run
 from vadprobe.flows.runs.verification_steps import stores_at, verify_whole_task
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.text import counted
 
 
 @flow(name="verify-store", flow_run_name="{place}", persist_result=False)
@@ -29,4 +30,4 @@ def verify_store(place: str, resume: bool = True) -> str:
         problems = [problem for store in stores for problem in verify_whole_task(store, resume)]
     if problems:
         raise StoreError("; ".join(problems))
-    return f"{len(stores)} stores are sound."
+    return f"{counted(len(stores), 'store is', 'stores are')} sound."

@@ -20,6 +20,7 @@ from vadprobe.store.exchange.headhunt_files import Layout
 from vadprobe.store.exchange.headhunt_import import UNKNOWN, HeadHuntImport, Imported
 from vadprobe.store.exchange.headhunt_import import import_headhunt as import_files
 from vadprobe.store.files.atomic_files import read_json
+from vadprobe.store.files.text import counted, size_text
 from vadprobe.store.format.prompts import Prompt, shipped
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -94,16 +95,16 @@ def export_fiftyone(config: Path, out: Path, /) -> int:
 
 def _export_lines(out: Path, done: Exported) -> Iterator[str]:
     yield (
-        f"{out}: {done.n_written} videos written ({done.n_bytes / 1e6:.1f} MB)"
+        f"{out}: {counted(done.n_written, 'video')} written ({size_text(done.n_bytes)})"
         + (f", {done.n_kept} were there" if done.n_kept else "")
-        + f"; {done.n_rows} rows"
+        + f"; {counted(done.n_rows, 'row')}"
         + (f", {done.n_failed} of them failed (NaN; the reasons are in {INDEX})" if done.n_failed else "")
         + "."
     )
     if done.renamed:
-        yield f"{done.renamed} videos have names that are none for files; {INDEX} says which file is whose."
+        yield f"{counted(done.renamed, 'name')} of videos cannot be used for files; {INDEX} says which file is whose."
     if done.left_out:
-        yield f"{done.left_out} videos are left out: the store is a part of another and lacks rows of them."
+        yield f"{counted(done.left_out, 'video')} left out: the store is a part of another and lacks rows of them."
 
 
 @Parameter(name="*")
@@ -187,7 +188,8 @@ def import_headhunt(folder: Path, /, *, options: HeadHuntOptions) -> int:
 
 
 def _import_lines(done: Imported, without_frames: bool) -> Iterator[str]:
-    yield f"{done.store}: {done.n_videos} videos, {done.n_rows} rows; all heads, no hidden states, no answer logits."
+    size = f"{counted(done.n_videos, 'video')}, {counted(done.n_rows, 'row')}"
+    yield f"{done.store}: {size}; all heads, no hidden states, no answer logits."
     yield f"{done.labels}: labels, which no store holds; read it with --format manifest --annotations."
     if without_frames:
         yield "The files do not say how many frames a video has; give --frame-counts to compare with frame labels."

@@ -17,7 +17,7 @@ from vadprobe.store.exchange.hub_push import push_to_hub
 from vadprobe.store.exchange.transfer import Choice, Transfer, transfer
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.location import StorePath, is_remote
-from vadprobe.store.files.text import counted
+from vadprobe.store.files.text import counted, size_text
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.reading.feature_store import FeatureStore
 
@@ -168,9 +168,9 @@ def _lines(source: FeatureStore, done: Transfer, root: StorePath) -> Iterator[st
     path = root / writer.path.relative_to(writer.path.parents[3])
     described = writer.contents.describe()
     yield (
-        f"{path}: {done.n_copied} of {writer.n_partitions} partitions copied"
+        f"{path}: {done.n_copied} of {counted(writer.n_partitions, 'partition')} copied"
         + (f", {done.n_before} were there" if done.n_before else "")
-        + f"; {sum(_rows_of(done))} rows, {done.n_bytes / 1e6:.1f} MB. {described[0].upper()}{described[1:]}."
+        + f"; {counted(sum(_rows_of(done)), 'row')}, {size_text(done.n_bytes)}. {described[0].upper()}{described[1:]}."
     )
     if done.unwritten and source.refused:
         yield (
@@ -179,8 +179,8 @@ def _lines(source: FeatureStore, done: Transfer, root: StorePath) -> Iterator[st
         )
     elif done.unwritten:
         yield (
-            f"{source.path} is not finished: {len(done.unwritten)} partitions are not written there yet. Give the same "
-            "command again when they are."
+            f"{source.path} is not finished and lacks {counted(len(done.unwritten), 'partition')}. Give the same "
+            "command again when it is."
         )
 
 

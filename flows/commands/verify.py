@@ -13,6 +13,7 @@ from vadprobe.flows.jobs.progress import open_bar
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.location import StorePath, can_list, is_remote
 from vadprobe.store.files.object_store import NoListingError
+from vadprobe.store.files.text import counted, size_text
 
 if TYPE_CHECKING:
     from vadprobe.store.verification.problems import Verification
@@ -111,10 +112,10 @@ def _lines(found: "Verification") -> Iterator[str]:
 
     yield from map(str, found.problems)
     yield from (f"{found.store}: {note}" for note in found.notes)
-    state = "sound" if not found.problems else f"{len(found.problems)} problems"
-    rows = f"{found.n_rows} rows ({found.n_failed} failed)"
-    before = f", {found.n_resumed} partitions were read before" if found.n_resumed else ""
-    yield f"{found.store}: {rows}, {found.n_bytes / 1e6:.1f} MB read{before}: {state}"
+    state = "sound" if not found.problems else counted(len(found.problems), "problem")
+    rows = f"{counted(found.n_rows, 'row')} ({found.n_failed} failed)"
+    before = f", {counted(found.n_resumed, 'partition was', 'partitions were')} read before" if found.n_resumed else ""
+    yield f"{found.store}: {rows}, {size_text(found.n_bytes)} read{before}: {state}"
     if found.redo:
         yield f"{found.store}: partitions to redo: {', '.join(map(str, found.redo))}"
     plan = plan_repair(found)

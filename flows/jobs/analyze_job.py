@@ -30,6 +30,7 @@ from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts
 from vadprobe.store.datasets.sources import open_truth
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_json
+from vadprobe.store.files.text import counted
 
 PERFORMANCE = "performance.html"
 """Name of Dask's own report beside a result, where the job asks for it."""
@@ -48,9 +49,10 @@ class AnalysisOutcome:
     def steps(self) -> str:
         """Say in one sentence what had to be computed."""
         if not self.computed:
-            return f"Nothing had to be computed: all {self.n_steps} steps are those of an earlier run."
+            return f"Nothing had to be computed: {counted(self.n_steps, 'step')}, all of an earlier run."
         names = ", ".join(dict.fromkeys(self.computed))
-        return f"{len(self.computed)} of {self.n_steps} steps were computed ({names}), the others are of earlier runs."
+        others = "" if len(self.computed) == self.n_steps else ", the others are of earlier runs"
+        return f"{len(self.computed)} of {counted(self.n_steps, 'step was', 'steps were')} computed ({names}){others}."
 
     def table(self) -> str:
         """Format the result as lines of text."""

@@ -17,6 +17,7 @@ from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.datasets.joining import missing_lines
 from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import StoreError, VadprobeError
+from vadprobe.store.files.text import counted
 from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.prompts import POSITIONS
 from vadprobe.store.progress import Progress
@@ -44,12 +45,18 @@ class ExtractionSummary:
     def lines(self) -> Iterator[str]:
         """Yield the summary as sentences."""
         if self.n_computed == 0:
-            yield f"Nothing to compute: all {self.n_clips} clips ({self.n_partitions} partitions) are in the store."
+            yield (
+                f"Nothing to compute: {counted(self.n_clips, 'clip')} in {counted(self.n_partitions, 'partition')}, "
+                "all in the store."
+            )
         else:
-            yield f"Worked on {self.n_computed} of {self.n_clips} clips; {self.n_partitions} partitions are committed."
+            yield (
+                f"Worked on {self.n_computed:,} of {counted(self.n_clips, 'clip')}; "
+                f"{counted(self.n_partitions, 'partition is', 'partitions are')} committed."
+            )
         yield from (f"Note: {caution}" for caution in self.cautions)
         if self.failed_clips:
-            yield f"{len(self.failed_clips)} clips could not be read; their features are NaN."
+            yield f"{counted(len(self.failed_clips), 'clip')} could not be read (NaN in the store)."
         yield from missing_lines(self.missing)
         for video, reason in sorted(self.unreadable_videos.items()):
             yield f"Video not readable: {video}: {reason}"

@@ -18,6 +18,7 @@ from vadprobe.flows.procedures.steps.detection import (
 from vadprobe.flows.runs.endings import ending_of
 from vadprobe.flows.runs.faults import stop_if_suspended
 from vadprobe.flows.runs.logs import log_of_run
+from vadprobe.store.files.text import counted
 
 AS_THE_DETECTOR = DetectionSettings()
 
@@ -53,4 +54,4 @@ def detect_anomalies(
             computed += batch
         lines = publish_task(folder, computed)
         unreadable = len(folder.unreadable())
-    return ending_of(lines, f"{unreadable} videos" if unreadable else "", strict)
+    return ending_of(lines, counted(unreadable, "video") if unreadable else "", strict)

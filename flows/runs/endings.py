@@ -7,7 +7,8 @@ from prefect import State
 from prefect.states import Completed, Failed
 
 if TYPE_CHECKING:
-    from vadprobe.flows.jobs.extract_job import ExtractionSummary
+    from vadprobe.store.files.text import counted
+from vadprobe.flows.jobs.extract_job import ExtractionSummary
 
 UNREADABLE = "Completed with unreadable videos"
 """Name of the state of a run that could not read all there is; the command's exit code 3."""
@@ -20,7 +21,7 @@ def ending(summary: "ExtractionSummary", strict: bool) -> State[str]:
         summary: what was done.
         strict: fail if anything could not be read.
     """
-    missing = f"{len(summary.unreadable_videos)} videos and {len(summary.failed_clips)} clips"
+    missing = f"{counted(len(summary.unreadable_videos), 'video')} and {counted(len(summary.failed_clips), 'clip')}"
     return ending_of(list(summary.lines()), "" if summary.is_whole else missing, strict)
 
 

@@ -155,7 +155,10 @@ class StoredParts:
         """
         if array == "answer_logits":
             if not self.answers:
-                raise StoreError("it holds no answer_logits; it was imported or made without them.")
+                raise StoreError(
+                    "it holds no answer_logits: it was extracted for a detector alone or with answers = false, or it "
+                    "was pulled or imported without them. For p(yes), extract with answers = true into another root."
+                )
             return
         noun, stored = ("layer", self.layers) if array == "hidden_states" else ("head", self.heads)
         missing = [item for item in wanted if stored is not None and item not in stored]

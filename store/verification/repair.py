@@ -12,7 +12,7 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json, sync, write_json
 from vadprobe.store.files.location import StorePath, is_there
 from vadprobe.store.files.locks import sole_planner
-from vadprobe.store.files.text import ranges
+from vadprobe.store.files.text import counted, ranges, size_text
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of, records_of
 from vadprobe.store.format.partition_records import is_intact, record_path, shard_path
@@ -52,10 +52,11 @@ class RepairPlan:
     def lines(self) -> Iterator[str]:
         """Yield the plan as sentences."""
         if self.partitions:
+            partitions = counted(len(self.partitions), "partition is", "partitions are")
             yield (
-                f"{self.store}: {len(self.partitions)} partitions are reset and computed again by 'vadprobe "
-                f"extract' ({ranges(self.partitions)}); {len(self.removes)} files, {self.n_bytes / 1e6:.1f} MB, are "
-                "removed."
+                f"{self.store}: {partitions} reset and computed again by 'vadprobe extract' "
+                f"({ranges(self.partitions)}); {counted(len(self.removes), 'file is', 'files are')} removed "
+                f"({size_text(self.n_bytes)})."
             )
         for path in self.rebuilds:
             yield f"{self.store}: {path} is written again from what the rest of the store says."

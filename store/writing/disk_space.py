@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath, is_remote
+from vadprobe.store.files.text import size_text
 from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.stored_parts import StoredParts
 
@@ -43,7 +44,7 @@ def require_space(folder: StorePath, n_bytes: int) -> None:
     free = free_bytes(folder)
     if free is not None and n_bytes > free:
         raise StoreError(
-            f"the features still to be written take about {n_bytes / 1e6:,.1f} MB, but {free / 1e6:,.1f} MB are free "
+            f"the features still to be written take about {size_text(n_bytes)}, but {size_text(free)} are free "
             f"at {folder}. Free some space, use another root, or ask for fewer prompts, layers or heads."
         )
 

@@ -334,7 +334,7 @@ def test_work_that_does_not_fit_is_refused_with_both_numbers(tmp_path, monkeypat
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda path: usage._replace(free=5_000_000))
     require_space(tmp_path / "not" / "there", 5_000_000)
-    with pytest.raises(StoreError, match=r"take about 5,000\.1 MB, but 5\.0 MB are free at .*/there\. Free some space"):
+    with pytest.raises(StoreError, match=r"take about 5\.00 GB, but 5\.00 MB are free at .*/there\. Free some space"):
         require_space(tmp_path / "not" / "there", 5_000_100_000)
 
 

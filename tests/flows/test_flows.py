@@ -46,7 +46,7 @@ def test_the_extract_flow_computes_commits_verifies_and_names_what_it_could_not_
     state = extract_features(str(path), return_state=True)
     summary = str(state.result())
     assert state.name == UNREADABLE
-    assert "1 videos and 0 clips could not be read" in str(state.message)
+    assert "1 video and 0 clips could not be read" in str(state.message)
     assert "Worked on 6 of 6 clips" in str(summary)
     assert "empty: the file is empty (0 bytes)" in summary
     stores = list((path.parent / "features").rglob("*.zarr"))

@@ -27,7 +27,7 @@ class TextBaseline:
     """Numbers of p(yes) under one prompt; None where they are unknown, with the `reason`.
 
     `smoothed` is smoothed in each video as the method smooths its scores, with `sigma` in clips. `notes` are what a
-    reader must know.
+    reader of the numbers must know.
     """
 
     prompt: str
@@ -111,7 +111,7 @@ def text_baselines(
     for prompt, answer in answers.items():
         if answer.probabilities is None or truth is None:
             reason = answer.reason or "no scored video has a label"
-            found.append(TextBaseline(prompt, locator.sigma, reason=reason, notes=notes))
+            found.append(TextBaseline(prompt, locator.sigma, reason=reason))
             continue
         raw, smoothed = (
             _measured(cache, truth, scores.laid(truth, values), settings)

@@ -42,6 +42,7 @@ def deploy(
     from vadprobe.flows.jobs.job_files.merging import compose
     from vadprobe.flows.runs.loading import JOBS_VARIABLE
     from vadprobe.store.files.location import is_remote
+    from vadprobe.store.files.text import counted
 
     loaded = checked_job(compose((job,), Path()))
     config = _as_workers_find(job, loaded)
@@ -57,7 +58,7 @@ def deploy(
     address = None if write_only else check_server([gpu_pool, cpu_pool])
     found = deployments(choices)
     write(file, found)
-    print(f"{file}: {len(found)} deployments of {config}")
+    print(f"{file}: {counted(len(found), 'deployment')} of {config}")
     if address is None:
         print(f"Deploy them with: prefect deploy --all --prefect-file {file}")
         return 0

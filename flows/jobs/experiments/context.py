@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.progress import open_bar
+from vadprobe.store.files.text import counted
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -98,4 +99,5 @@ def sources_of(jobs: Sequence[Job]) -> list[dict[str, str]]:
 def steps_sentence(context: "ExperimentContext") -> str:
     """Say how many steps were computed, and how many were there."""
     computed = len(context.cache.computed)
-    return f"{computed} steps were computed, {len(context.cache.runs) - computed} taken from earlier runs."
+    there = len(context.cache.runs) - computed
+    return f"{counted(computed, 'step was', 'steps were')} computed, {there} taken from earlier runs."

@@ -1,9 +1,10 @@
 """The work of an extraction in sentences for people, and in JSON for programs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from vadprobe.store.datasets.joining import missing_lines
+from vadprobe.store.files.text import counted, size_text
 from vadprobe.store.format.prompts import POSITIONS
 
 if TYPE_CHECKING:
@@ -47,9 +48,10 @@ def plan_lines(dataset: "Dataset", plan: "ExtractionPlan") -> Iterator[str]:
     for sampling in plan.samplings:
         total = sampling.writers[0].n_partitions
         yield (
-            f"{sampling.sampling.key}: {len(sampling.clips)} clips of {len(sampling.clips.video_ids)} videos, "
-            f"{len(sampling.writers)} prompts, {total - len(sampling.pending())} of {total} partitions done, "
-            f"{sampling.n_bytes / 1e6:.1f} MB of features before compression"
+            f"{sampling.sampling.key}: {counted(len(sampling.clips), 'clip')} of "
+            f"{counted(len(sampling.clips.video_ids), 'video')}, {counted(len(sampling.writers), 'prompt')}, "
+            f"{total - len(sampling.pending())} of {counted(total, 'partition')} done, "
+            f"{size_text(sampling.n_bytes)} of features before compression"
         )
         contents = sampling.writers[0].contents
         if not contents.is_complete:
@@ -61,8 +63,15 @@ def plan_lines(dataset: "Dataset", plan: "ExtractionPlan") -> Iterator[str]:
     yield from missing_lines(dataset.missing)
     for video, reason in sorted(plan.unreadable.items()):
         yield f"Video not readable: {video}: {reason}"
-    left = plan_content(dataset, plan)
-    yield (
-        f"{left['clips_to_compute']} clips are left to compute; their features will take about "
-        f"{left['bytes_to_write'] / 1e6:.1f} MB in {left['files_to_write']} files."
+    yield _left(plan_content(dataset, plan))
+
+
+def _left(content: Mapping[str, Any]) -> str:
+    """Say how much of a plan is left, from its JSON values."""
+    clips = content["clips_to_compute"]
+    if not clips:
+        return "No clip is left to compute."
+    return (
+        f"{counted(clips, 'clip is', 'clips are')} left to compute; the features will take about "
+        f"{size_text(content['bytes_to_write'])} in {counted(content['files_to_write'], 'file')}."
     )

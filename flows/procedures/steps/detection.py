@@ -14,6 +14,7 @@ from vadprobe.flows.runs.artifacts.pictures import data_url
 from vadprobe.flows.runs.faults import step, without_server
 from vadprobe.flows.runs.labels import artifact_key, set_label
 from vadprobe.flows.runs.loading import run_folder
+from vadprobe.store.files.text import counted
 
 if TYPE_CHECKING:
     from vadprobe.detect.growing_folder import GrowingFolder
@@ -130,15 +131,18 @@ def publish(folder: "GrowingFolder", computed: Sequence[Path]) -> list[str]:
         for one in events[:MOST_ROWS]
     ]
     table = folder.write_table()
-    about = f"{len(events)} events in {len(videos)} videos, the highest first; all of them: `{table}`"
+    about = (
+        f"{counted(len(events), 'event')} in {counted(len(videos), 'video')}, the highest first; all of them: `{table}`"
+    )
     unreadable = [{"video": video, "reason": reason} for video, reason in folder.unreadable().items()]
     with without_server():
         create_table_artifact(rows, key=artifact_key("events", name), description=about)
         if unreadable:
-            about = f"{len(unreadable)} of {len(videos)} videos could not be read whole."
+            about = f"{len(unreadable)} of {counted(len(videos), 'video')} could not be read whole."
             create_table_artifact(unreadable[:MOST_ROWS], key=artifact_key("not-readable", name), description=about)
         _publish_pictures(folder, computed, [one.event.video for one in events])
-    first = f"Looked at {len(computed)} of {len(videos)} videos; {len(events)} events are in the results."
+    looked = f"{len(computed)} of {counted(len(videos), 'video')}"
+    first = f"Looked at {looked}; {counted(len(events), 'event is', 'events are')} in the results."
     return [first, *folder.detector.notes(), *folder.notes, f"Results: {folder.out}"]
 
 

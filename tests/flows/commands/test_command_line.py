@@ -49,7 +49,7 @@ def test_a_card_that_cannot_be_written_harms_no_extraction(job: Callable[..., Pa
     next(path.parent.rglob("coarse.zarr")).with_name("README.md").mkdir()
     code, out, err = run("extract", path)
     assert code == 0
-    assert "1 partitions are committed" in out
+    assert "1 partition is committed" in out
     assert "the stores are whole without it" in err
 
 

@@ -65,7 +65,7 @@ def test_sound_stores_below_a_folder(run, root):
     code, out, err = run(root)
     assert code == 0
     assert [line.split(": ")[0] for line in out.splitlines()] == [str(store) for store in stores(root)]
-    assert out.count("300 rows (0 failed)") == out.count("MB read: sound") == 2
+    assert out.count("300 rows (0 failed)") == out.count("B read: sound") == 2
     assert "verifying: 100%" in err
     assert "problems=0" in err
 
@@ -83,7 +83,7 @@ def test_problems_are_listed_with_what_to_redo(run, root):
     assert f"{stores(root)[0]}: partition 1: the shard of answer_logits was changed" in out
     assert f"{stores(root)[0]}: partitions to redo: 1\n" in out
     assert "'vadprobe extract --repair' would do this:\n" in out
-    assert "1 partitions are reset" in out
+    assert "1 partition is reset" in out
     assert f"{stores(root)[1]}: 300 rows (0 failed)" in out  # the other one is read all the same
     assert "problems=1" in err
 
@@ -139,7 +139,7 @@ def test_resuming_says_what_was_read_before(run, root, monkeypatch):
         verify(store, stop)
     code, out, err = run(store, "--resume")
     assert code == 0
-    assert "1 partitions were read before: sound" in out
+    assert "1 partition was read before: sound" in out
     assert "verifying: 100%" in err
 
 

@@ -182,7 +182,7 @@ def test_the_partition_of_a_killed_process_is_taken_over(
     assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 3  # one video cannot be read
     captured = capsys.readouterr()
     assert "The process on cpu was ended by signal 9." in captured.err
-    assert "1 partitions are committed" in captured.out
+    assert "1 partition is committed" in captured.out
     assert main(["extract", str(alone)]) == 3
     assert_same_stores(job.parent / "features", alone.parent / "features")
     assert main(["verify", str(job)]) == 0

@@ -107,7 +107,7 @@ def test_what_cannot_be_compacted(source, tmp_path):
 def test_the_command(source, tmp_path, capsys):
     root = source.path.parents[3]
     assert main(["compact", str(root), str(tmp_path), "--heads", "1:2", "--rows", "1000"]) == 0
-    assert "2 of 2 partitions copied; 1100 rows" in capsys.readouterr().out
+    assert "2 of 2 partitions copied; 1,100 rows" in capsys.readouterr().out
     assert main(["ls", str(tmp_path)]) == 0
     assert "1 head, partitions of 1,000 rows" in capsys.readouterr().out
     assert main(["compact", str(root), str(tmp_path), "--rows", "0"]) == 2

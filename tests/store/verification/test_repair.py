@@ -56,7 +56,7 @@ def test_only_the_damaged_partition_is_taken_back_and_written_again(own, whole):
     assert plan.n_bytes == sum(path.stat().st_size for path in plan.removes)
     assert content(own) == before  # a plan changes nothing
     (line,) = plan.lines()
-    assert "1 partitions are reset and computed again by 'vadprobe extract' (1); 4 files" in line
+    assert "1 partition is reset and computed again by 'vadprobe extract' (1); 4 files" in line
     apply(plan)
     assert not any(path.exists() for path in plan.removes)
     assert [path.exists() for path in (record_of(own, 0), record_of(own, 2))] == [True, True]

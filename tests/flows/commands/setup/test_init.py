@@ -30,7 +30,7 @@ def test_a_job_without_labels_is_planned_as_it_is_written(
     assert 'videos = "../videos"' in text
     code, printed, _ = run("plan", "below/job.toml")
     assert code == 0
-    assert "1 clips are left to compute" in printed
+    assert "1 clip is left to compute" in printed
 
 
 @pytest.mark.parametrize("method", ["hiprobe", "headhunt"])
