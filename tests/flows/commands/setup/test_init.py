@@ -52,6 +52,8 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(refused: Any, videos: 
     assert "no backbone is named" in refused("init", videos)
     assert "is not a folder" in refused("init", "nowhere", "--backbone", "a/b")
     assert "nothing.json does not exist" in refused("init", videos, "--detector", "nothing.json")
+    Path("film.mp4").write_bytes(b"")
+    assert "film.mp4 is a file; name the folder of" in refused("init", "film.mp4", "--backbone", "a/b")
     assert "did you mean videos?" in refused("init", "vidoes", "--backbone", "a/b")
     assert "there is no terminal to ask in" in refused("init")
     Path("labels.csv").write_text("video\n")
