@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vadprobe.analyze.detector.detector import Detector as FittedDetector
-from vadprobe.detect.backbone import MatchedBackbone, is_drawn_file, match_backbone
+from vadprobe.detect.backbone.finding import read_detector
+from vadprobe.detect.backbone.matching import MatchedBackbone, is_drawn_file, match_backbone
 from vadprobe.detect.online.events import Event
 from vadprobe.detect.scoring import SegmentScorer
 from vadprobe.detect.segments import Segment, probe_file, segments_of_file, segments_of_source
 from vadprobe.detect.sources.frames import FrameSource
 from vadprobe.detect.stream import DetectionOptions, DetectionStream, ScoredSegment, ahead
 from vadprobe.extract.video.decoder import Decoder
-from vadprobe.store.errors import VadprobeError, VideoError
+from vadprobe.store.errors import VideoError
 
 OFFLINE = DetectionOptions()
 """The settings under which scores and events equal those of an analysis of stored features."""
@@ -60,10 +61,7 @@ class Detector:
                 message names the part.
         """
         path = Path(path)
-        fitted = FittedDetector.read(path)
-        fitted.check_inductive()
-        if fitted.features.sampling.unit != "segment":
-            raise VadprobeError(f"{path} scores whole videos; a stream needs a detector of segments.")
+        fitted = read_detector(path)
         return cls(fitted, match_backbone(fitted, path.parent, backbone, device, threads))
 
     def notes(self, video: Path | None = None) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from typing import Any
 from vadprobe.detect.detector import OFFLINE, Detector
 from vadprobe.detect.explanations.explained import ExplainedEvent
 from vadprobe.detect.online.events import Event
-from vadprobe.detect.pictures.drawing import CURVE, FOLDER, PictureOptions, draw_pictures, folder_name
-from vadprobe.detect.results.files import EVENTS, EXPLANATIONS, SUMMARY, TABLE
+from vadprobe.detect.pictures.drawing import PictureOptions, draw_pictures, folder_name
+from vadprobe.detect.results.folder import CURVE, EVENTS, EXPLANATIONS, PICTURES, SUMMARY, TABLE
 from vadprobe.detect.results.summary import VideoSummary
 from vadprobe.detect.run import Listener, Target, about_detection, detect_in
 from vadprobe.detect.sources.folders import files_of
@@ -24,7 +24,7 @@ from vadprobe.store.files.atomic_files import write_bytes, write_json
 RECORD, VIDEOS = "record.json", "videos"
 """Name of the file that says what a video's results were made from, written last; name of the folder of all videos."""
 
-_PICTURES = PictureOptions()
+_CURVE_ALONE = PictureOptions()
 
 
 class _Texts(Listener):
@@ -116,7 +116,7 @@ class GrowingFolder:
 
     def curve_of(self, path: Path) -> Path:
         """Return the file of a video's curve."""
-        return self.folder_of(path) / FOLDER / folder_name(self.name(path)) / CURVE
+        return self.folder_of(path) / PICTURES / folder_name(self.name(path)) / CURVE
 
     def detect(self, path: Path) -> VideoSummary:
         """Detect in one video, explain its events and draw its curve; the record is written last.
@@ -138,7 +138,7 @@ class GrowingFolder:
         (video,) = summary.videos
         if video.n_segments:
             try:
-                draw_pictures(folder, name, path, self.threshold, _PICTURES, told.by_place)
+                draw_pictures(folder, name, path, self.threshold, _CURVE_ALONE, told.by_place)
             except VadprobeError as error:
                 self.notes.append(f"{name}: the curve could not be drawn: {error}")
         write_json(folder / RECORD, record)

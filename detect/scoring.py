@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vadprobe.analyze.detector.detector import Detector
-from vadprobe.detect.backbone import MatchedBackbone
+from vadprobe.detect.backbone.matching import MatchedBackbone
 from vadprobe.detect.segments import Segment
 from vadprobe.extract.model.backbone import load
 from vadprobe.extract.model.chosen_parts import ChosenParts

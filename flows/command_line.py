@@ -5,6 +5,7 @@ docstring its help, the result its exit code. Its module is imported only when t
 """
 
 import ast
+import errno
 import importlib.metadata
 import os
 import signal
@@ -77,6 +78,10 @@ EXIT_CODES = {
     141: "the program that read the output has ended",
 }
 """Meanings of the exit codes of commands; any other code is a fault of vadprobe, with a traceback."""
+_WRONG_PLACE = (
+    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG),
+)
+"""Errors of the system that mean: this path is no place to read from, or to write to."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,8 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CycloptsError, VadprobeError, ModuleNotFoundError) as error:
         print(f"vadprobe: {_refusal(error, words)}", file=sys.stderr)
         return 2
-    except (NotADirectoryError, FileExistsError, IsADirectoryError, PermissionError) as error:
-        if not error.filename:
+    except OSError as error:
+        if not error.filename or error.errno not in _WRONG_PLACE:
             raise
         print(f"vadprobe: {error.filename} cannot be used: {error.strerror}. Name another path.", file=sys.stderr)
         return 2

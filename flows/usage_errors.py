@@ -36,7 +36,9 @@ def usage_sentence(error: CycloptsError) -> str:
         case UnusedCliTokensError(unused_tokens=[word, *_]):
             said = f"{word!r} is one word too many; {page} shows what the command takes."
         case MissingArgumentError(argument=argument) if argument is not None:
-            lack = f"{error.keyword} needs a value" if error.keyword else f"{argument.name} is missing"
+            is_file = argument.parameter.converter is not None and argument.parameter.allow_leading_hyphen
+            value = "a file, or '-' for standard output" if is_file else "a value"
+            lack = f"{error.keyword} needs {value}" if error.keyword else f"{argument.name} is missing"
             said = f"{lack}; {page} shows what the command takes."
         case CoercionError(argument=argument, token=token) if argument is not None and token is not None:
             choices = argument.get_choices() or ()

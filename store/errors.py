@@ -24,5 +24,7 @@ def near_file(path: Path) -> str:
     """Return the end of a sentence about a missing path: `; did you mean b/job.toml?`, or a full stop."""
     folder = path.parent
     is_listed = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
-    near = difflib.get_close_matches(path.name, [entry.name for entry in folder.iterdir()] if is_listed else [], n=1)
+    names = sorted({entry.name for entry in folder.iterdir()} - {path.name}) if is_listed else []
+    same = [name for name in names if Path(name).stem == path.name]  # its suffix is forgotten
+    near = same or difflib.get_close_matches(path.name, names, n=1)
     return f"; did you mean {folder / near[0]}?" if near else "."

@@ -58,7 +58,10 @@ def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> Vadpr
 
 def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[tuple[int | str, ...], str, bool]]:
     """Yield (place, sentence, is_given) for each mistake; `is_given` is False where a required key is missing."""
+    places = [item["loc"] for item in error.errors()]
     for item in error.errors():
+        if item["type"] == "too_short" and any(place[: len(item["loc"])] == item["loc"] != place for place in places):
+            continue  # short only because an entry is wrong, which is said
         where = ".".join(str(part) for part in item["loc"]) or "the file"
         if item["type"] == "extra_forbidden":
             key = str(item["loc"][-1])
@@ -68,11 +71,18 @@ def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[t
             sentence = f"unknown key {where!r}; {hint}"
         elif item["type"] == "missing":
             sentence = f"the key {where!r} is missing."
+        elif item["type"] == "tuple_type":
+            form = f"tables, each below a line [[{where}]]" if isinstance(item["input"], dict) else "values in brackets"
+            sentence = f"{where} must be a list of {form}, got {_short(item['input'])}."
         else:
             message = item["msg"].removeprefix("Value error, ")
             got = "" if isinstance(item["input"], dict | list | tuple | BaseModel) else f" (got {item['input']!r})"
             sentence = f"{where}: {message.removesuffix('.')}{got}."
         yield item["loc"], sentence, item["type"] != "missing"
+
+
+def _short(value: Any) -> str:
+    return "one table" if isinstance(value, dict) else repr(value)
 
 
 def _known_keys(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:

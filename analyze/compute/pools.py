@@ -4,9 +4,12 @@ This module is imported only when a task has to be computed, since importing Das
 """
 
 import asyncio
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import dask
@@ -131,14 +134,34 @@ def local_client(workers: int) -> Iterator[Client]:
         "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
         "distributed.scheduler.no-workers-timeout": f"{_IDLE_SECONDS:.0f}s",
     }
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=40
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+    with dask.config.set(settings), ExitStack() as stack:
+        with _interrupted_later():
+            cluster = LocalCluster(
+                n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=40
+            )
+            stack.enter_context(cluster)
+        yield stack.enter_context(Client(cluster))
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach, which a terminal sends to all of them; ours is raised at the end.
+
+    Processes inherit the signals that the thread which starts them blocks, and threads those of theirs.
+    """
+    resource_tracker.ensure_running()  # it unblocks them in the thread that starts it, the first worker's otherwise
+    came: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()  # the one that signals interrupt
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number)) if is_main else None
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -74,4 +74,5 @@ def check_names(names: Sequence[str]) -> None:
             f"there is no table {unknown[0]!r}, as the paper has none; it is called {FORMER_NAMES[unknown[0]]!r} now."
         )
     if unknown:
-        raise VadprobeError(f"there is no table {unknown[0]!r}; the tables are {', '.join(TABLES)}.")
+        job = " Job files are named behind --jobs." if unknown[0].endswith(".toml") else ""
+        raise VadprobeError(f"there is no table {unknown[0]!r}; the tables are {', '.join(TABLES)}.{job}")

@@ -10,13 +10,12 @@ from vadprobe.detect.pictures.curve import event_curve
 from vadprobe.detect.pictures.event_films import write_event_films
 from vadprobe.detect.pictures.scored_video import write_scored_video
 from vadprobe.detect.pictures.stored import read_events, read_segments
+from vadprobe.detect.results.folder import CURVE, EVENTS, PICTURES, SCORED, SCORES
 from vadprobe.detect.sources.files import FileSource
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_bytes
 from vadprobe.store.files.digests import digest_json
 from vadprobe.store.progress import Progress
-
-FOLDER, CURVE, SCORED = "pictures", "curve.png", "scored.mp4"
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,9 @@ def draw_pictures(
     """
     if file is None and (options.films or options.scored_video):
         raise VadprobeError(f"films are cut from a video file, and {video!r} is a stream; record it to have both.")
-    segments = list(read_segments(detection / "scores.jsonl", video))
-    events = list(read_events(detection / "events.jsonl", video))
-    folder = detection / FOLDER / folder_name(video)
+    segments = list(read_segments(detection / SCORES, video))
+    events = list(read_events(detection / EVENTS, video))
+    folder = detection / PICTURES / folder_name(video)
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / CURVE, event_curve(video, segments, events, threshold, texts))
     if file is None or not (options.films or options.scored_video):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vadprobe.detect.pictures.marked import ShownEvent
 from vadprobe.detect.pictures.mp4 import Mp4Writer
+from vadprobe.detect.results.folder import FILM
 from vadprobe.detect.sources.files import FileSource
 from vadprobe.detect.sources.frames import TimedFrame
 from vadprobe.store.progress import Progress
@@ -39,7 +40,7 @@ def write_event_films(
     padding = round(padding_seconds * source.fps)
     spans = [(max(0, e.start_frame - padding), min(e.stop_frame + padding, source.n_frames)) for e in events]
     digits = len(str(len(events)))
-    paths = [folder / f"event-{number:0{digits}d}.mp4" for number in range(1, len(events) + 1)]
+    paths = [folder / FILM.format(f"{number:0{digits}d}") for number in range(1, len(events) + 1)]
     for path in paths:
         path.unlink(missing_ok=True)  # one of an earlier detection
     _write_spans(_read_spans(source, spans, progress), source.fps, spans, paths)

@@ -8,13 +8,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from vadprobe.detect.online.events import Event
+from vadprobe.detect.results.folder import EVENTS, EXPLANATIONS, SCORES, SUMMARY, TABLE, check_folder, clear
 from vadprobe.detect.stream import ScoredSegment
-from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_json
-
-SCORES, EVENTS, TABLE, SUMMARY = "scores.jsonl", "events.jsonl", "events.csv", "summary.json"
-EXPLANATIONS = "explanations.jsonl"
-NAMES = (SCORES, EVENTS, EXPLANATIONS, TABLE, SUMMARY)
 
 
 class DetectionFiles:
@@ -22,24 +18,17 @@ class DetectionFiles:
 
     Args:
         folder: folder of the files; it is created.
-        overwrite: replace files of an earlier detection.
+        overwrite: replace files of an earlier detection, its pictures too.
 
     Raises:
-        VadprobeError: if the folder holds an earlier detection and `overwrite` is False.
+        VadprobeError: if the folder holds an earlier detection and `overwrite` is False, or it cannot be written to.
     """
 
     def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
         self.folder = folder
-        existing = [name for name in NAMES if (folder / name).exists()]
-        if existing and not overwrite:
-            kind = "an earlier detection" if SUMMARY in existing else "a detection that was cut off, or still runs"
-            raise VadprobeError(
-                f"{folder} holds {kind} ({', '.join(existing)}); name another folder with --out, or begin anew with "
-                "--overwrite."
-            )
+        check_folder(folder, overwrite=overwrite)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in existing:
-            (folder / name).unlink()
+        clear(folder)
         # Unbuffered: a line is one call of the system, so that an interrupted run leaves whole lines.
         self._scores = (folder / SCORES).open("wb", buffering=0)
         self._events = (folder / EVENTS).open("wb", buffering=0)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from vadprobe.store.files.text import counted
 from vadprobe.store.writing.timings.run_timings import PHASES, PassTimings
 
 PARTS = ("loading", *PHASES)
@@ -117,7 +118,7 @@ class Timings:
             return ""
         model, decoding, writing = map(self.percent, PHASES)
         return (
-            f"{self.clips} clips in {self.seconds:.0f} s: {self.clips / self.seconds:.1f} clips/s, "
+            f"{counted(self.clips, 'clip')} in {self.seconds:.0f} s: {self.clips / self.seconds:.1f} clips/s, "
             f"{self.video_seconds / self.seconds:.1f}x real time. The model ran {model:.0f} % of the time and waited "
             f"{decoding:.0f} % for decoding, {writing:.0f} % for writing."
         )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vadprobe.analyze.detector.detector import Detector
-from vadprobe.detect.backbone import described_spec
+from vadprobe.detect.backbone.matching import described_spec
 from vadprobe.extract.model.backbone import Description, check_described, describe
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
 from vadprobe.extract.pipeline.extraction import Extractor

@@ -13,6 +13,8 @@ from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.parquet import write_parquet
 from vadprobe.store.files.text import percent
 
+_WIDTH = 32  # characters of the first column, which a longer name makes wider
+
 
 def write_results(results: Sequence[Result], folder: Path) -> Path:
     """Write `results.json`, `results.parquet` and `videos.parquet`; returns the JSON's path."""
@@ -45,12 +47,12 @@ def format_table(results: Sequence[dict[str, Any]]) -> str:
     """Format entries of results.json as lines of text, intervals and baselines below each."""
     columns = ("auc", "ap_step", "pr_area_trapezoid", "auc_macro", "f1")
     heading = "".join(f"{name:>10}" for name in ("AUC", "AP", "PR area", "macro AUC", "F1", "videos", "frames"))
-    lines = [" " * 32 + heading]
-    for result in results:
-        mark = ", transductive" if result.get("transductive") else ""
-        name = f"{result['preset']} on {result['dataset']} ({result['split']}{mark})"
+    names = [_name(result) for result in results]
+    width = max(_WIDTH, *(len(name) + 1 for name in names))
+    lines = [" " * width + heading]
+    for name, result in zip(names, results, strict=True):
         lines.append(
-            f"{name:32}"
+            f"{name:{width}}"
             + "".join(_cell(result[column]) for column in columns)
             + f"{result['n_videos']:10d}{result['n_frames']:10d}"
         )
@@ -58,12 +60,14 @@ def format_table(results: Sequence[dict[str, Any]]) -> str:
             ends = {metric: ends[place] for metric, ends in result["intervals"].items()}
             if ends:
                 share = f"{percent(result['bootstrap']['confidence'])} of resamples, {word}"
-                lines.append(f"{'  ' + share:32}" + "".join(_cell(ends.get(c)) if c in ends else "" for c in columns))
+                lines.append(
+                    f"{'  ' + share:{width}}" + "".join(_cell(ends.get(c)) if c in ends else "" for c in columns)
+                )
         for baseline in BASELINES if result["baselines"] else ():
             metrics = result["baselines"][baseline]
             cells = "".join(_cell(metrics[column]) for column in columns if column in metrics)
-            lines.append(f"{'  baseline ' + baseline:32}{cells}")
-        lines += _text_lines(result, columns)
+            lines.append(f"{'  baseline ' + baseline:{width}}{cells}")
+        lines += _text_lines(result, columns, width)
         lines += [
             f"  {result[part][words]}"
             for part, words in (("reliability", "line"), ("shift", "sentence"))
@@ -74,13 +78,21 @@ def format_table(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _text_lines(result: dict[str, Any], columns: Sequence[str]) -> list[str]:
-    """Return a line for each text baseline: its numbers, or the reason why they are unknown."""
+def _name(result: dict[str, Any]) -> str:
+    mark = ", transductive" if result.get("transductive") else ""
+    return f"{result['preset']} on {result['dataset']} ({result['split']}{mark})"
+
+
+def _text_lines(result: dict[str, Any], columns: Sequence[str], width: int) -> list[str]:
+    """Return a line for each row of the text baselines, or one that says why the numbers of a prompt are unknown."""
     lines = []
     for baseline in result["text_output"]:
-        for name, found in baseline["rows"].items():
-            cells = "".join(_cell(found[column]) for column in columns if column in found) if found else ""
-            lines.append(f"{'  ' + name:32}{cells or '  unknown: ' + baseline['reason']}")
+        known = {name: found for name, found in baseline["rows"].items() if found}
+        for name, found in known.items():
+            cells = "".join(_cell(found[column]) for column in columns if column in found)
+            lines.append(f"{'  ' + name:{width}}{cells}")
+        if not known:
+            lines.append(f"  p(yes), {baseline['prompt']}, is unknown: {baseline['reason']}")
     return lines
 
 

@@ -111,7 +111,7 @@ def text_baselines(
     for prompt, answer in answers.items():
         if answer.probabilities is None or truth is None:
             reason = answer.reason or "no scored video has a label"
-            found.append(TextBaseline(prompt, locator.sigma, reason=reason, notes=notes))
+            found.append(TextBaseline(prompt, locator.sigma, reason=reason))
             continue
         raw, smoothed = (
             _measured(cache, truth, scores.laid(truth, values), settings)

@@ -120,7 +120,15 @@ def _table(part: _Part, metrics: Sequence[str]) -> tuple[list[str], list[list[st
         mark = _OWN_MARK if measured.cell.swept == OWN else ""
         about = row.choice if not row.reason else f"{row.choice}; {row.missing}".removeprefix("; ")
         rows.append([mark, *values, *(_number(row.numbers.get(name, Number())) for name in metrics), about])
-    return head, rows
+    return head, _each_once(rows)
+
+
+def _each_once(rows: list[list[str]]) -> list[list[str]]:
+    """Move the mark of the job's own settings to the row of a swept value that is theirs, where there is one."""
+    own, *swept = rows
+    if own[1:] not in [row[1:] for row in swept]:
+        return rows
+    return [[_OWN_MARK if row[1:] == own[1:] else row[0], *row[1:]] for row in swept]
 
 
 def _number(number: Number) -> str:

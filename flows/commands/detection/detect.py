@@ -61,7 +61,10 @@ def detect(
         json: print the summary as JSON, for programs: the content of summary.json
         streams: options of streams
     """
-    from vadprobe.detect.detector import Detector
+    from vadprobe.flows.commands.detection.checks import check_request
+
+    check_request((first, *others), streams, detector, backbone, out, look_ahead, stay_above, overwrite)
+    from vadprobe.detect.detector import Detector  # torch takes seconds to import
     from vadprobe.detect.pictures.drawing import PictureOptions
     from vadprobe.detect.run import detect_in, targets_in
     from vadprobe.detect.stream import DetectionOptions

@@ -16,6 +16,7 @@ def deploy(
     gpu_pool: str = "gpu",
     cpu_pool: str = "cpu",
     jobs: str | None = None,
+    notify: str | None = None,
     write_only: bool = False,
 ) -> int:
     """Write the deployments of a job as a prefect.yaml, and deploy them to the Prefect server of PREFECT_API_URL.
@@ -33,17 +34,23 @@ def deploy(
         gpu_pool: work pool of stage 1
         cpu_pool: work pool of everything else
         jobs: folder on the workers' machines that stands for the current one, in place of their own VADPROBE_JOBS
+        notify: notification block of the server, such as slack-webhook/team: it sends a message when a run fails, as a
+            verification that finds damage does, or is lost
         write_only: write the file and do not deploy it
     """
     from vadprobe.flows.deployments import defaults  # noqa: F401 - before prefect is imported
     from vadprobe.flows.deployments.for_job import Choices, check_replaceable, deployments, write
+    from vadprobe.flows.deployments.notifications import add_notification, block_id
     from vadprobe.flows.deployments.server import add_automations, check_server, deploy_file
     from vadprobe.flows.jobs.job import checked_job
     from vadprobe.flows.jobs.job_files.merging import compose
     from vadprobe.flows.runs.loading import JOBS_VARIABLE
+    from vadprobe.store.errors import VadprobeError
     from vadprobe.store.files.location import is_remote
     from vadprobe.store.files.text import counted
 
+    if notify is not None and write_only:
+        raise VadprobeError("--notify needs the server, and --write-only leaves it alone; leave one of them out.")
     loaded = checked_job(compose((job,), Path()))
     config = _as_workers_find(job, loaded)
     choices = Choices(
@@ -56,6 +63,7 @@ def deploy(
     )
     check_replaceable(file)
     address = None if write_only else check_server([gpu_pool, cpu_pool])
+    block = None if notify is None else block_id(notify)
     found = deployments(choices)
     write(file, found)
     print(f"{file}: {counted(len(found), 'deployment')} of {config}")
@@ -69,6 +77,8 @@ def deploy(
         print(f"  {flow}/{one['name']}, work pool {one['work_pool']['name']!r}")
     for made in add_automations():
         print(f"Automation made: {made}")
+    if block is not None:
+        print(f"Messages: {add_notification(block)} sends by {notify}")
     if config.endswith(".toml") and not Path(config).is_absolute():
         print(
             f"Workers look for {config} below {jobs or f'the folder that {JOBS_VARIABLE} names in their environment'}."

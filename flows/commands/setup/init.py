@@ -97,6 +97,8 @@ def _next_step(new: "NewJob", out: Path) -> str:
 
 def _check(videos: Path, detector: Path | None, labels: Path | None) -> None:
     """Refuse paths that do not exist, and a detector together with labels, as a job either fits a detector or not."""
+    if videos.is_file():
+        raise VadprobeError(f"{videos} is a file; name the folder of your video files.")
     if not videos.is_dir():
         raise VadprobeError(f"{videos} is not a folder{near_file(videos)} Name the folder of your video files.")
     for path in (detector, labels):

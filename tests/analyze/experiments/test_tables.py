@@ -267,6 +267,7 @@ def test_the_command_prints_and_writes_tables(
     ("words", "sentence"),
     [
         (["hiprobe-9"], r"there is no table 'hiprobe-9'; the tables are hiprobe-1"),
+        (["job.toml"], r"there is no table 'job\.toml'; .* Job files are named behind --jobs"),
         ([], r"no table is named; name at least one, or give --all"),
         (["--all", "--jobs"], r"--jobs needs a value"),
         (["--all"], r"no job is named"),

@@ -45,7 +45,7 @@ def test_a_prompt_without_answers_says_why(tmp_path: Path) -> None:
     assert found["coarse"].probabilities is not None
     assert found["detailed"].probabilities is found["question"].probabilities is None
     assert "detailed.zarr" in found["detailed"].reason
-    assert "answer_logits" in found["question"].reason
+    assert "answer_logits: it was extracted for a detector alone or with answers = false" in found["question"].reason
     assert str(tmp_path) not in found["detailed"].reason + found["question"].reason
 
 

@@ -29,6 +29,12 @@ def test_short_commands_load_only_what_they_need(job: Callable[..., Path], run: 
     with blank_pictures():
         assert run("analyze", planted.job("hiprobe"))[0] == 0
     (store,) = tmp_path.glob("features/*/*/*/coarse.zarr")
+    videos, detector = tmp_path / "videos", planted.job("hiprobe").parent / "hiprobe" / "detector.json"
+    refused = {  # in under a second
+        f"detect none.mp4 --detector {detector}": HEAVY - {"av"},
+        f"detect {videos} --detector none.json": HEAVY - {"av"},
+        f"detect {videos} --detector {detector} --backbone none": HEAVY - {"av"},
+    }
     commands = {
         "--help": HEAVY | {"numpy", "pyarrow", "pydantic"},
         "--version": HEAVY | {"numpy", "pyarrow", "pydantic"},
@@ -37,12 +43,13 @@ def test_short_commands_load_only_what_they_need(job: Callable[..., Path], run: 
         f"plan {extracted}": HEAVY | {"pandas", "scipy", "numcodecs"},
         f"extract {extracted}": HEAVY | {"pandas", "scipy", "numcodecs"},
         f"analyze {planted.job('hiprobe')}": HEAVY,
+        **refused,
     }
     words = json.dumps([command.split() for command in commands])
     done = subprocess.run([sys.executable, "-c", PROGRAM, words], capture_output=True, text=True, check=True)
     for (command, unwanted), line in zip(commands.items(), done.stdout.splitlines(), strict=True):
         code, loaded = json.loads(line)
-        assert (code, unwanted & set(loaded)) == (0, set()), command
+        assert (code, unwanted & set(loaded)) == (2 if command in refused else 0, set()), command
 
 
 def test_a_checkpoint_that_changed_is_described_again(

@@ -117,7 +117,7 @@ def test_analyze_prints_the_numbers_and_report_draws_one_page(tmp_path: Path, ru
         ("ls", "ROOT is missing; 'vadprobe ls --help' shows what the command takes."),
         ("ls . x", "'x' is one word too many; 'vadprobe ls --help' shows what the command takes."),
         ("evaluate", "--scores is missing; 'vadprobe evaluate --help' shows what the command takes."),
-        ("verify . --json", "--json needs a value; 'vadprobe verify --help' shows what the command takes."),
+        ("verify . --json", "--json needs a file, or '-' for standard output; 'vadprobe verify --help' shows"),
         ("verify . --json --resume", "--json must be followed by a file, or by '-', got --resume."),
         (
             "extract job.toml --devices",

@@ -1,5 +1,6 @@
 """A job's prefect.yaml holds the job's parameters and no path of this machine, and what cannot be deployed is said."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,36 @@ def test_what_cannot_be_written_is_said(deploy: Deploy, tmp_path: Path, words: s
     assert sentence in complaint
     assert (tmp_path / "other.yaml").read_text() == "name: mine\n"
     assert not (tmp_path / "prefect.yaml").exists()
+
+
+def test_failed_runs_are_told_by_a_block_of_the_team(prefect: None, deploy: Deploy, tmp_path: Path) -> None:
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+    from prefect.blocks.system import Secret
+    from prefect.client.orchestration import get_client
+
+    from vadprobe.flows.deployments.notifications import add_notification, block_id
+    from vadprobe.store.errors import VadprobeError
+
+    for name in ("team", "night"):
+        CustomWebhookNotificationBlock(name=name, url="http://127.0.0.1:9/").save(name)
+    Secret(value="s").save("word")
+    for name, sentence in (
+        ("team", "must be TYPE/NAME of a block, such as slack-webhook/team, got 'team'"),
+        ("custom-webhook/day", "no block 'custom-webhook/day'; those that send messages are custom-webhook/night, "),
+        ("secret/word", "'secret/word' must be one that sends messages"),
+    ):
+        with pytest.raises(VadprobeError, match=re.escape(sentence)):
+            block_id(name)
+    words = ("headhunt.toml", "--notify", "custom-webhook/team", "--write-only")
+    assert "--write-only leaves it alone" in deploy(*words)[2]
+    blocks = [block_id(f"custom-webhook/{name}") for name in ("team", "night")]
+    for block in (*blocks, blocks[0]):
+        name = add_notification(block)
+    with get_client(sync_client=True) as client:
+        (made,) = client.read_automations_by_name(name)
+    assert [action.block_document_id for action in made.actions] == blocks  # each once
+    assert made.trigger.expect == {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}
+    assert "{{ flow_run.state.message }}" in made.actions[0].body
 
 
 def test_what_the_server_lacks_is_said_before_anything_is_written(

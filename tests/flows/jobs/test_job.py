@@ -87,6 +87,7 @@ def test_a_job_names_one_store_for_every_sampling_and_prompt(tmp_path: Path) -> 
         ('key = "mine"', 'key = "coarse-last-vision"}, {key = "coarse", positions = ["last-vision"]', ["a key twice"]),
         ('key = "mine"', 'positions = ["last-word"], key = "mine"', ["positions", "'last-vision'", "'last-word'"]),
         ('key = "mine"', 'positions = ["mean-prompt", "mean-prompt"], key = "mine"', ["positions name one twice"]),
+        ('["coarse", {key = "mine", text = "Is there smoke?"}]', '"coarse"', ["prompts must be a list of values in"]),
         ('key = "mine"', 'key = "../up"', ["'../up'", "names a folder"]),
         ("clip_length = 24", "clip_length = 4", ["clip_length is 4", "frames_per_clip is 8"]),
         ("clip_length = 24\n", "", ["a segment needs a clip_length"]),
@@ -105,8 +106,16 @@ def test_a_mistake_is_named_with_key_value_and_remedy(tmp_path: Path, old: str, 
     message = str(caught.value)
     assert "\n" not in message
     assert "job.toml" in message or "prompt" in message
+    assert "at least 1 item" not in message  # the section is there, and what is wrong in it is said
     for word in words:
         assert word in message
+
+
+def test_a_job_file_is_guessed_from_a_name_near_it(tmp_path: Path) -> None:
+    path = write(tmp_path, JOB)
+    for name in ("job", "jov.toml"):
+        with pytest.raises(VadprobeError, match=f"there is no job file .*{name}; did you mean .*/job.toml"):
+            load_job(path.with_name(name))
 
 
 @pytest.mark.parametrize(

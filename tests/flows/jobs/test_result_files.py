@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from tests.support.planted import Planted, write_planted
+from vadprobe.analyze.detector.results.result_files import format_table
 from vadprobe.analyze.detector.results.text_baseline import ANSWERS_PARQUET
 from vadprobe.analyze.evaluation.events.events import detect_events
 from vadprobe.analyze.locator.event_files import EVENTS_PARQUET, read_events
@@ -205,5 +206,9 @@ def test_a_finished_detector_and_videos_without_truth_have_events_too(planted: P
     found = entry(folder)
     assert found["reliability"] is None
     assert "the detector was fitted elsewhere" in found["shift"]["sentence"]
-    assert {baseline["reason"] for baseline in found["text_output"]} == {"no scored video has a label"}
+    lines = format_table([found | {"preset": "a long name " * 4}]).splitlines()
+    assert len(lines[0]) == len(lines[1])  # the numbers stand below their heads
+    assert [line for line in lines if "p(yes)" in line] == [
+        f"  p(yes), {prompt}, is unknown: no scored video has a label" for prompt in ("coarse", "detailed", "question")
+    ]
     assert (folder / ANSWERS_PARQUET).exists()

@@ -80,7 +80,10 @@ def sentence_of(path, content):
             {"dataset": DATASET, "sampling": [{"unit": "video", "frames_per_clip": 8}] * 2},
             "the file: two samplings are the same.",
         ),
-        ({"dataset": DATASET, "sampling": {"unit": "video"}}, "sampling: Input should be a valid tuple."),
+        (
+            {"dataset": DATASET, "sampling": {"unit": "video"}},
+            "sampling must be a list of tables, each below a line [[sampling]], got one table.",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path, content, expected):

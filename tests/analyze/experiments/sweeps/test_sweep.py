@@ -102,6 +102,8 @@ def test_intervals_are_of_draws_or_of_resamples(lab: ExperimentContext) -> None:
     assert (some.row.numbers["auc"].low, some.row.numbers["auc"].high) == (min(values), max(values))
     assert some.row.interval.startswith("lowest and highest of the calibration draws")
     assert (len(every.draws), every.row.interval) == (1, "95 % of video resamples of one calibration draw")
+    rows = [line.split()[:2] for line in summary_lines(sweep, ("auc",)) if line.startswith("  ")]
+    assert rows == [["fraction", "AUC"], ["*", "0.75"], ["1", rows[2][1]]] * (len(rows) // 3)  # its own value once
 
 
 def measurements(monkeypatch: pytest.MonkeyPatch, planted: Planted) -> list[Measurement]:

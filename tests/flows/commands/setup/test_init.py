@@ -30,7 +30,7 @@ def test_a_job_without_labels_is_planned_as_it_is_written(
     assert 'videos = "../videos"' in text
     code, printed, _ = run("plan", "below/job.toml")
     assert code == 0
-    assert "1 clips are left to compute" in printed
+    assert "1 clip is left to compute" in printed
 
 
 @pytest.mark.parametrize("method", ["hiprobe", "headhunt"])
@@ -52,6 +52,8 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(refused: Any, videos: 
     assert "no backbone is named" in refused("init", videos)
     assert "is not a folder" in refused("init", "nowhere", "--backbone", "a/b")
     assert "nothing.json does not exist" in refused("init", videos, "--detector", "nothing.json")
+    Path("film.mp4").write_bytes(b"")
+    assert "film.mp4 is a file; name the folder of" in refused("init", "film.mp4", "--backbone", "a/b")
     assert "did you mean videos?" in refused("init", "vidoes", "--backbone", "a/b")
     assert "there is no terminal to ask in" in refused("init")
     Path("labels.csv").write_text("video\n")

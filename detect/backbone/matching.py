@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from vadprobe.analyze.detector.detector import Detector
-from vadprobe.extract.configuration import BackboneConfig, ExtractionConfig
+from vadprobe.detect.backbone.finding import LEVELS, backbone_config, fitted_commit, folder_of
+from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model.backbone import Description, describe
 from vadprobe.extract.model.checkpoint.card import short_card
 from vadprobe.extract.model.devices import choose_device
@@ -18,11 +17,6 @@ from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.specification import FeatureSpec, backbone_notes
-from vadprobe.store.settings import explain
-
-_CHATS = {"papers": "internvl-chat"}
-_TAKES_FRAME_SIZE = ("qwen2_5_vl", "qwen3_vl", "qwen3_5")  # the other families' frame size is the checkpoint's own
-_LEVELS = 4  # folders above the detector's file, and above a video, that are searched
 
 
 @dataclass(frozen=True)
@@ -62,9 +56,9 @@ def match_backbone(
             names the part.
     """
     config = backbone_config(detector, path)
-    folder = _folder(config.path, near, detector, is_given=path is not None)
+    folder = folder_of(config.path, near, detector, is_given=path is not None)
     if folder is None and config.revision is None:
-        config = config.model_copy(update={"revision": _commit(detector)})
+        config = config.model_copy(update={"revision": fitted_commit(detector)})
     description = describe(config, folder)
     recipe = detector.features.recipe
     extraction = ExtractionConfig.model_validate(
@@ -107,64 +101,10 @@ def described_spec(
     return FeatureSpec("", "", 0, sampling, description.spec, prompt, recipe)
 
 
-def backbone_config(detector: Detector, path: str | None = None) -> BackboneConfig:
-    """Return the settings that load a detector's backbone, as packed in its file, or else derived from its features.
-
-    Raises:
-        VadprobeError: if the file names no path and none is given, or its settings are wrong.
-    """
-    spec, packed = detector.features, dict(detector.packed.get("backbone", {}))
-    recipe = spec.recipe
-    if not packed:
-        size = recipe.get("frame_size") if spec.backbone.family in _TAKES_FRAME_SIZE else None
-        chat = _CHATS.get(str(recipe.get("chat")), "native")
-        system = recipe.get("system") if chat == "native" else None
-        packed = {"path": spec.backbone.source, "frame_size": size, "chat": chat, "system": system}
-    packed |= {"key": spec.backbone.key, "dtype": spec.backbone.dtype, "attention": spec.backbone.attention}
-    packed.pop("trust_remote_code", None)  # a file that somebody sent must never switch this on
-    if path is not None:
-        packed |= {"path": path, "revision": None}
-    try:
-        return BackboneConfig.model_validate({name: value for name, value in packed.items() if value is not None})
-    except ValidationError as error:
-        raise explain(Path("the detector's backbone"), error, BackboneConfig) from error
-
-
-def _folder(name: str, near: Path, detector: Detector, *, is_given: bool) -> Path | None:
-    """Return the checkpoint's folder; None for a hub id.
-
-    Raises:
-        VadprobeError: if the name reads like a local path and there is no such folder.
-    """
-    near, path = near.resolve(), Path(name).expanduser()
-    starts = [Path(), near, *near.parents[:_LEVELS]]
-    # A detector is often sent together with its checkpoint's folder, which then lies near the file under its last name.
-    for tried in (path,) if is_given else (path, Path(path.name)):
-        for folder in (start / tried for start in starts):
-            if folder.is_dir():
-                return folder
-    # The revision of a hub's checkpoint is a commit, that of a folder begins with "sha256:".
-    was_folder = not is_given and detector.features.backbone.revision.startswith("sha256:")
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not was_folder:
-        return None
-    whose = "the backbone" if is_given else "the checkpoint that the detector's file names,"
-    where = "does not exist" if path.is_absolute() else "is neither in the current folder nor near the detector's file"
-    spec = detector.features.backbone
-    raise VadprobeError(
-        f"{whose} {name!r} {where}. Name with --backbone the folder, or the hub id (owner/name), of the {spec.family} "
-        f"checkpoint {spec.source!r}, revision {spec.revision}."
-    )
-
-
-def _commit(detector: Detector) -> str | None:
-    revision = detector.features.backbone.revision
-    return None if revision.startswith("sha256:") or revision == "unknown" else revision
-
-
 def is_drawn_file(path: Path) -> bool:
     """Return True if vadprobe drew the video, as the card of the generated set around it says."""
     path = path.resolve()
-    for folder in path.parents[:_LEVELS]:
+    for folder in path.parents[:LEVELS]:
         video = Video("video", path.relative_to(folder).as_posix())
         if is_drawn(Dataset("videos", folder, (video,))):
             return True
