@@ -17,6 +17,22 @@ EXPLANATIONS = "explanations.jsonl"
 NAMES = (SCORES, EVENTS, EXPLANATIONS, TABLE, SUMMARY)
 
 
+def earlier_files(folder: Path, *, overwrite: bool) -> list[str]:
+    """Return the names of an earlier detection's files in a folder; none where there is no such folder.
+
+    Raises:
+        VadprobeError: if there are some and they are to stay.
+    """
+    existing = [name for name in NAMES if (folder / name).exists()]
+    if existing and not overwrite:
+        kind = "an earlier detection" if SUMMARY in existing else "a detection that was cut off, or still runs"
+        raise VadprobeError(
+            f"{folder} holds {kind} ({', '.join(existing)}); name another folder with --out, or begin anew with "
+            "--overwrite."
+        )
+    return existing
+
+
 class DetectionFiles:
     """The open files of a detection.
 
@@ -30,13 +46,7 @@ class DetectionFiles:
 
     def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
         self.folder = folder
-        existing = [name for name in NAMES if (folder / name).exists()]
-        if existing and not overwrite:
-            kind = "an earlier detection" if SUMMARY in existing else "a detection that was cut off, or still runs"
-            raise VadprobeError(
-                f"{folder} holds {kind} ({', '.join(existing)}); name another folder with --out, or begin anew with "
-                "--overwrite."
-            )
+        existing = earlier_files(folder, overwrite=overwrite)
         folder.mkdir(parents=True, exist_ok=True)
         for name in existing:
             (folder / name).unlink()

@@ -59,10 +59,10 @@ class ExtractionSummary:
 
 def prepare(job: Job, progress: Progress | None = None) -> Extractor:
     """Read the headers of the videos and create or open the stores; of the weights, only the headers are read."""
+    dataset = open_dataset(job.config.dataset, job.workspace)  # before a hub is asked for the checkpoint
     description = describe(job.config.backbone, job.backbone_folder)
     check_described(description)
     samplings = [_limited(job, section, description) for section in job.config.sampling]
-    dataset = open_dataset(job.config.dataset, job.workspace)
     plan = plan_extraction(dataset, job.root, samplings, job.prompts, description, job.config.extraction, progress)
     return Extractor(dataset, plan, description, job.config.extraction)
 

@@ -63,10 +63,12 @@ def detect(
     """
     from vadprobe.detect.detector import Detector
     from vadprobe.detect.pictures.drawing import PictureOptions
+    from vadprobe.detect.results.files import earlier_files
     from vadprobe.detect.run import detect_in, targets_in
     from vadprobe.detect.stream import DetectionOptions
     from vadprobe.flows.commands.detection.reporting import TerminalReport
 
+    earlier_files(out, overwrite=overwrite)  # refused before the model is loaded
     options = DetectionOptions(look_ahead, stay_above, batch)
     pictures = PictureOptions(films, scored_video, padding)
     with (
