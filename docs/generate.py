@@ -48,6 +48,9 @@ Every command ends with one of these exit codes:
 """
 
 _READINGS = """\
+---
+hide: [toc]
+---
 # Open readings
 
 This page lists what HiProbe-VAD (MM 2025) and HeadHunt-VAD (AAAI 2026) leave open, and the key of a job that answers

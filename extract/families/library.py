@@ -32,8 +32,9 @@ def missing_package(family: str, error: ImportError) -> VadprobeError:
 
 
 def one_line(error: object) -> str:
-    """Return the beginning of an error's text, on one line."""
-    return " ".join(str(error).split())[:200]
+    """Return the beginning of an error's text, on one line and cut between words."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:200].rpartition(' ')[0] or text[:200]} ..."
 
 
 def middle_frames(frames: int, seconds: float) -> "VideoMetadata":

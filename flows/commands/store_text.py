@@ -83,8 +83,8 @@ def store_lines(store: dict[str, Any]) -> Iterator[str]:
     if store["timings"]:
         yield from ("", "Extraction", *_timing_lines(store))
     yield from ("", "Open it in Python")
-    yield "  from pathlib import Path; from vadprobe.store.reading.feature_store import FeatureStore"
-    yield f"  store = FeatureStore.open(Path({store['store']!r}))"
+    yield "  from vadprobe.store import open_store"
+    yield f"  store = open_store({store['store']!r})"
     count, heads = min(10, rows["done"]), BackboneSpec(**store["specification"]["backbone"]).heads
     if heads:
         yield f"  values = store.head_outputs(rows=range({count}), heads=[{heads[0]}])  # (rows, 1, head_dim)"

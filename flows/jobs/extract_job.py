@@ -25,13 +25,13 @@ _LOGGER = logging.getLogger(__name__)
 
 def prepare(job: Job, progress: Progress | None = None) -> Extractor:
     """Read the headers of the videos and create or open the stores; of the weights, only the headers are read."""
+    dataset = open_dataset(job.config.dataset, job.workspace)  # before a hub is asked for the checkpoint
     kept = job.kept_outline
     description = describe(job.config.backbone, job.backbone_folder)
     check_described(description)
     if kept is not None:
         kept.write(description)
     samplings = [_limited(job, section, description) for section in job.config.sampling]
-    dataset = open_dataset(job.config.dataset, job.workspace)
     plan = plan_extraction(dataset, job.root, samplings, job.prompts, description, job.config.extraction, progress)
     return Extractor(dataset, plan, description, job.config.extraction)
 

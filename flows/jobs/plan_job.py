@@ -20,8 +20,8 @@ def plan_job(job: Job, progress: Progress | None = None) -> tuple[Dataset, Extra
 
         extractor = prepare(job, progress)
         return extractor.dataset, extractor.plan
+    dataset = open_dataset(job.config.dataset, job.workspace)  # before a hub is asked for the checkpoint
     backbone = _backbone(job)
-    dataset = open_dataset(job.config.dataset, job.workspace)
     samplings, config = job.config.sampling, job.config.extraction
     return dataset, plan_extraction(dataset, job.root, samplings, job.prompts, backbone, config, progress)
 

@@ -54,7 +54,7 @@ def test_a_card_that_cannot_be_written_harms_no_extraction(job: Callable[..., Pa
 
 
 def test_a_missing_video_folder_and_one_without_videos(job: Callable[..., Path], refused: Callable[..., str]) -> None:
-    path = job()
+    path = job("owner/checkpoint")  # no hub is asked before the videos were looked for
     (path.parent / "videos").rename(path.parent / "elsewhere")
     assert "does not exist; set 'videos' in [dataset]" in refused("extract", path)
     (path.parent / "videos").mkdir()

@@ -11,6 +11,7 @@ import pytest
 
 from tests.project.docs.pages import DOCS
 from tests.support.paths import ROOT
+from tests.support.processes.chromium import CHROMIUM, running_browser
 
 FOLDERS = ("tutorials", "how-to", "reference", "explanation")
 NAVIGATION = re.findall(r"^ +- (?:[^:#\n]+: )?([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.M)
@@ -63,4 +64,19 @@ def test_every_page_is_built_and_fetches_nothing(site: Path) -> None:
 
 def test_formulas_and_docstrings_are_in_the_pages(site: Path) -> None:
     assert "<math" in (site / "explanation" / "hiprobe.html").read_text(encoding="utf-8")
+    for page in site.rglob("*.html"):
+        unknown = re.findall(r"<m[ion]>\\[a-zA-Z]+", page.read_text(encoding="utf-8"))
+        assert unknown == [], f"{page}: commands of LaTeX that the page would show as they stand"
     assert 'id="vadprobe.detect.Detector.load"' in (site / "reference" / "python.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed, so no browser opens the page")
+def test_the_search_answers_in_pages_that_are_opened_from_a_folder(site: Path, tmp_path: Path) -> None:
+    with running_browser(tmp_path / "profile") as browser:
+        tab = browser.open(site / "tutorials" / "demo.html")
+        tab.until("document.querySelector('.md-search__button') !== null")
+        tab.value("document.querySelector('.md-search__button').click()")
+        tab.until("[...document.querySelectorAll('*')].some(one => one.shadowRoot?.activeElement)")
+        tab.ask("Input.insertText", text="heartbeat")
+        tab.until("[...document.querySelectorAll('*')].some(one => /\\d+ results/.test(one.shadowRoot?.textContent))")
+        assert (tab.problems, tab.fetched) == ([], [])
