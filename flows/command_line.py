@@ -22,7 +22,8 @@ from vadprobe.store.errors import VadprobeError
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "First steps": {"setup.init": ("init",), "setup.doctor": ("doctor",)},
     "From videos to scores": {
-        "stages": ("show-job", "plan", "extract", "analyze", "report", "describe", "explain", "demo"),
+        "stages": ("show-job", "plan", "extract", "analyze", "report", "demo"),
+        "detection.texts": ("describe", "explain"),
         "verify": ("verify",),
     },
     "From a video to events": {

@@ -25,8 +25,8 @@ _LOGGER = logging.getLogger(__name__)
 
 def prepare(job: Job, progress: Progress | None = None) -> Extractor:
     """Read the headers of the videos and create or open the stores; of the weights, only the headers are read."""
-    dataset = open_dataset(job.config.dataset, job.workspace)  # before a hub is asked for the checkpoint
-    kept = job.kept_outline
+    kept = job.kept_outline  # a checkpoint in a folder is checked first, a hub is asked last
+    dataset = open_dataset(job.config.dataset, job.workspace)
     description = describe(job.config.backbone, job.backbone_folder)
     check_described(description)
     if kept is not None:

@@ -1,6 +1,6 @@
 """The plan of a job: its stores, and what they lack. If the checkpoint has not changed, torch is not loaded."""
 
-from vadprobe.extract.model.checkpoint.outline import PlannedBackbone
+from vadprobe.extract.model.checkpoint.outline import KeptOutline, PlannedBackbone
 from vadprobe.extract.pipeline.planning import ExtractionPlan, plan_extraction
 from vadprobe.flows.jobs.job import Job
 from vadprobe.flows.jobs.reports.extraction_summary import ExtractionSummary, finish_plan
@@ -20,8 +20,9 @@ def plan_job(job: Job, progress: Progress | None = None) -> tuple[Dataset, Extra
 
         extractor = prepare(job, progress)
         return extractor.dataset, extractor.plan
-    dataset = open_dataset(job.config.dataset, job.workspace)  # before a hub is asked for the checkpoint
-    backbone = _backbone(job)
+    kept = job.kept_outline  # a checkpoint in a folder is checked first, a hub is asked last
+    dataset = open_dataset(job.config.dataset, job.workspace)
+    backbone = _backbone(job, kept)
     samplings, config = job.config.sampling, job.config.extraction
     return dataset, plan_extraction(dataset, job.root, samplings, job.prompts, backbone, config, progress)
 
@@ -41,9 +42,8 @@ def finished(job: Job, progress: Progress | None = None) -> ExtractionSummary | 
     return finish_plan(dataset, plan, 0)
 
 
-def _backbone(job: Job) -> PlannedBackbone:
+def _backbone(job: Job, kept: KeptOutline | None) -> PlannedBackbone:
     """Return the backbone's outline of an earlier plan if it is still valid, or describe the backbone."""
-    kept = job.kept_outline
     found = None if kept is None else kept.read()
     if found is not None:
         return found

@@ -49,8 +49,9 @@ def held_out_notes(name: str, held_out: Sequence[str]) -> tuple[str, ...]:
     if not held_out:
         return ()
     return (
-        f"{counted(len(held_out), 'test video')} of {name} held out for the choice of a threshold or grid, and in no "
-        "number here. Printed numbers are of the whole test split, so they cannot be compared with these.",
+        f"{counted(len(held_out), f'test video of {name} was', f'test videos of {name} were')} held out for the choice "
+        "of a threshold or grid, and no number here counts them. Printed numbers are of the whole test split, "
+        "so they cannot be compared with these.",
     )
 
 

@@ -93,7 +93,7 @@ def test_heads_of_a_hybrid_score_as_in_the_cached_pipeline(
         [item.score for item in found], pipeline(hybrid, fitted, "first")["raw"], atol=TOLERANCE, rtol=0
     )
     edit_json(tmp_path / "detector.json", lambda content: content["selection"].update(indices=[[7, 2], [4, 0]]))
-    with pytest.raises(VadprobeError, match=r"names head \(4, 0\), which the backbone has not"):
+    with pytest.raises(VadprobeError, match=r"names head \(4, 0\), which the backbone does not have"):
         Detector.load(tmp_path / "detector.json", device="cpu")
 
 

@@ -13,7 +13,9 @@ def test_the_same_name_or_the_same_file_overlap() -> None:
 
 
 def test_overlap_is_refused_with_the_names_and_allowed_by_the_switch() -> None:
-    with pytest.raises(VadprobeError, match=r"^2 of the reported videos .* tuned on: a, b\. .*allow_overlap = true"):
+    with pytest.raises(
+        VadprobeError, match=r"^something was tuned on 2 of the reported videos: a, b\. .*allow_overlap = true"
+    ):
         check_overlap(("a", "b"), "tuned", allowed=False)
     check_overlap(("a", "b"), "tuned", allowed=True)
     check_overlap((), "tuned", allowed=False)

@@ -106,7 +106,7 @@ def test_a_detector_that_is_too_large_is_not_packed() -> None:
     wide = replace(spec, backbone=replace(spec.backbone, head_dim=40_000))
     probe = LogisticProbe(np.zeros(40_000), np.ones(40_000), np.linspace(-1, 1, 40_000), 0.0)
     large = detector(features=wide, selection=Selection("head", "rhi", ((0, 0),)), probe=probe)
-    with pytest.raises(VadprobeError, match=r"would have .* MB.*at most 1.00 MB"):
+    with pytest.raises(VadprobeError, match=r"must take at most 1.00 MB to be packed, got .* MB"):
         pack(large, BACKBONE, None, None)
 
 

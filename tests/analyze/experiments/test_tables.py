@@ -300,14 +300,14 @@ def test_stability_over_draws_and_prompts(
     assert main(["stability", str(planted.job("headhunt")), *words]) == 0
     output = capsys.readouterr().out
     assert "4 draws of 12 calibration videos" in output
-    assert f"all prompts: {HEAD[0]}:{HEAD[1]} 100%" in output
+    assert f"all prompts: {HEAD[0]}:{HEAD[1]} 100 %" in output
     found = json.loads((tmp_path / "stability.json").read_text())
     assert set(found["over"]) == {"all prompts", "prompt coarse", "prompt detailed", "prompt question"}
     assert found["over"]["all prompts"]["frequency"][HEAD[0]][HEAD[1]] == 1
     assert (tmp_path / "stability.png").read_bytes().startswith(b"\x89PNG")
     request.getfixturevalue("blank")
     assert main(["stability", str(planted.job("hiprobe")), *words]) == 0
-    assert f"prompt coarse: {LAYER} 100%" in capsys.readouterr().out
+    assert f"prompt coarse: {LAYER} 100 %" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

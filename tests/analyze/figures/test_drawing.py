@@ -185,7 +185,7 @@ def test_planes_are_seeded_and_keep_clusters_apart() -> None:
 @pytest.mark.parametrize(
     ("features", "sentence"),
     [
-        (np.zeros((7, 3)), "needs 8 of two dimensions or more, got 7 of 3"),
+        (np.zeros((7, 3)), "needs at least 8 samples of two dimensions or more, got 7 of 3"),
         (np.ones((9, 3)), "all samples are the same"),
         (np.full((9, 3), np.nan), "not finite"),
     ],

@@ -63,7 +63,7 @@ def test_lines_that_are_no_segments_are_sentences(detection: Path, tmp_path: Pat
     scores.write_text(scores.read_text() + "{broken")
     with pytest.raises(VadprobeError, match=r"line 5 of scores\.jsonl cannot be read"):
         list(read_segments(scores, "video"))
-    with pytest.raises(VadprobeError, match=r"must hold scores\.jsonl"):
+    with pytest.raises(VadprobeError, match=r"must be the results of a detection, but has no scores\.jsonl"):
         list(read_segments(tmp_path / "scores.jsonl", "video"))
     with pytest.raises(VadprobeError, match="padding_seconds must be 0 or more"):
         PictureOptions(padding_seconds=-1)

@@ -97,7 +97,7 @@ def test_weights_that_were_never_trained_are_known_as_such(checkpoint: Path) -> 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "my_model"])
 def test_an_unknown_family_is_named_with_the_known_ones(checkpoint: Path, family: str) -> None:
     (checkpoint / "config.json").write_text(json.dumps({"model_type": family}))
-    wanted = rf"unknown family '{family}'; .* of its own: internvl, llava_onevision, qwen2_5_vl"
+    wanted = rf"unknown family '{family}'; .* of vadprobe's own: internvl, llava_onevision, qwen2_5_vl"
     with pytest.raises(VadprobeError, match=wanted):
         described(checkpoint)
 

@@ -27,7 +27,7 @@ def source(tmp_path: Path, tiny_backbones: Mapping[str, Path]) -> Path:
 def test_a_converted_checkpoint_is_summed_up(source: Path, tmp_path: Path, run: Run) -> None:
     code, out, err = run("convert-checkpoint", source, tmp_path / "native")
     assert code == 0
-    assert out == f"{tmp_path / 'native'}: 76 tensors (0.00 GB).\n"
+    assert out == f"{tmp_path / 'native'}: 76 tensors (852 kB).\n"
     assert "converting: 100%" in err
     assert (tmp_path / "native" / "conversion.json").is_file()
 

@@ -108,7 +108,7 @@ def test_too_few_samples_and_a_rule_that_ranks_nothing(tmp_path: Path, planted: 
     words = ["figure", "hiprobe-2", "hiprobe-4", "--fraction", "0.3", "--jobs", job, "--out", tmp_path]
     code, out, _ = run(*words)
     assert code == 3
-    assert "hiprobe-4 is not drawn: a plane of samples needs 8" in out
+    assert "hiprobe-4 is not drawn: a plane of samples needs at least 8" in out
     content = json.loads((tmp_path / "hiprobe-2.json").read_text())
     assert content["sources"][0]["n_normal"] == 3
 

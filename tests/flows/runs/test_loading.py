@@ -31,7 +31,7 @@ def test_overrides_stand_in_place_of_the_jobs_settings(job: Callable[..., Path])
     assert [prompt.key for prompt in found.prompts] == ["question"]
     assert (found.config.extraction.device, found.config.extraction.decoders) == ("cpu", 3)
     assert load_run_job(str(path), None, ExtractionOverrides()).digest == load_job(path).digest
-    with pytest.raises(VadprobeError, match=r"overrides.prompts must be of coarse, question, got other"):
+    with pytest.raises(VadprobeError, match=r"overrides.prompts must be some of coarse, question, got other"):
         load_run_job(str(path), None, ExtractionOverrides(prompts=("other",)))
 
 

@@ -71,11 +71,11 @@ def test_events_are_explained_on_request_and_marked_as_generated(run: Any, fitte
 
 def test_detect_refuses_in_a_sentence(refused: Any, fitted: Path, tmp_path: Path) -> None:
     videos = tmp_path / "videos"
-    nothing = ("detect", videos, "--detector", tmp_path / "none.json")
-    assert "there is no detector" in refused(*nothing)
+    assert "there is no detector" in refused("detect", videos, "--detector", tmp_path / "none.json")
     (tmp_path / "earlier").mkdir()
     (tmp_path / "earlier" / "summary.json").write_text("{}")
-    assert "holds an earlier detection" in refused(*nothing, "--out", tmp_path / "earlier")  # before a model is loaded
+    words = ("detect", videos, "--detector", fitted, "--out", tmp_path / "earlier")
+    assert "holds an earlier detection" in refused(*words)  # before a model is loaded
     assert "--look-ahead must be a whole number" in refused("detect", videos, "--detector", fitted, "--look-ahead=-1")
     edit_json(fitted, lambda content: content["features"]["backbone"].update(revision="sha256:other"))
     assert "revision (backbone.revision: " in refused("detect", videos, "--detector", fitted)

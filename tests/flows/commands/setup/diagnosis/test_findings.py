@@ -32,7 +32,7 @@ def test_a_gpu_that_torch_cannot_use_is_a_problem(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", None)
     *_, unused = devices.device_findings(["H200, 143771 MiB, 580.1"])
-    assert (unused.state, "CPU build, leaves 1 unused: H200" in unused.text) == ("problem", True)
+    assert (unused.state, "a CPU build, does not use what the driver finds: H200" in unused.text) == ("problem", True)
     assert "CUDA build of torch" in unused.cure
     monkeypatch.setattr(torch.version, "cuda", "13.0")
 
@@ -42,7 +42,7 @@ def test_a_gpu_that_torch_cannot_use_is_a_problem(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(torch, "zeros", fail)
     *_, refused = devices.device_findings(["H200, 143771 MiB, 580.1"])
     assert refused.state == "problem"
-    assert refused.text.endswith("cannot use the 1 of this machine: The NVIDIA driver on your system is too old")
+    assert refused.text.endswith("cannot use the 1 GPU of this machine: The NVIDIA driver on your system is too old")
     *_, none = devices.device_findings([])
     assert none.state == "note"
 
