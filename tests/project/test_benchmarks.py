@@ -331,6 +331,7 @@ def test_an_early_exit_gives_the_values_of_the_full_pass_at_a_small_size(run):
     assert all(case["difference"] <= ROUNDING for case in found["cases"].values()), found
 
 
+@pytest.mark.slow
 def test_a_page_of_many_videos_is_weighed(run):
     printed, found = run("report_page", "--videos=6", "--frames=6000")
     assert f"6 videos, {found['segments']} segments" in printed

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vadprobe.extract.pipeline.planning import ExtractionPlan
-from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.joining import missing_lines
 from vadprobe.store.errors import StoreError
@@ -65,6 +64,8 @@ class ExtractionSummary:
 
 def finish_plan(dataset: Dataset, plan: ExtractionPlan, n_computed: int) -> ExtractionSummary:
     """Commit every store of a plan, write the card beside every backbone's stores, and return the summary."""
+    from vadprobe.store.catalog.store_card import write_card
+
     failures = plan.commit()
     for folder in {writer.path.parent for sampling in plan.samplings for writer in sampling.writers}:
         try:

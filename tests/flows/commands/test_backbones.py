@@ -99,6 +99,7 @@ def test_a_demo_backbone_is_made_and_then_left_alone(tmp_path: Path, run: Run, m
     assert err.startswith(f"vadprobe: {tmp_path / 'out'} holds a backbone of another recipe: seed must be 1, got 0.")
 
 
+@pytest.mark.slow
 def test_a_training_that_is_interrupted_says_how_to_go_on(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
