@@ -143,13 +143,7 @@ class StoreCheck:
                 if sha256(path.read_bytes()) != recorded[name]:
                     yield self._problem(f"{name} was changed after it was written", path)
             except ForbiddenError as error:
-                yield Problem(
-                    self.store,
-                    None,
-                    f"{name} cannot be read with these credentials, or is missing: {error}",
-                    "permit",
-                    (path,),
-                )
+                yield self._forbidden(name, path, error)
             except OSError as error:
                 reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
                 yield self._problem(f"{name} {reason}", path)
@@ -172,13 +166,7 @@ class StoreCheck:
                 yield self._problem(f"{name}/zarr.json is missing", path)
                 return
         except ForbiddenError as error:
-            yield Problem(
-                self.store,
-                None,
-                f"{name} cannot be read with these credentials, or is missing: {error}",
-                "permit",
-                (path,),
-            )
+            yield self._forbidden(name, path, error)
             return
         try:
             array = open_array(self.store, name)
@@ -224,6 +212,10 @@ class StoreCheck:
 
     def _is_litter(self, path: StorePath) -> bool:
         return any(map(is_litter, path.relative_to(self.store).parts))
+
+    def _forbidden(self, name: str, path: StorePath, error: ForbiddenError) -> Problem:
+        text = f"{name} cannot be read with these credentials, or is missing: {error}"
+        return Problem(self.store, None, text, "permit", (path,))
 
     def _problem(self, message: str, file: StorePath) -> Problem:
         """Return a problem of a file that follows from specification and clip table; "rebuild" if these are trusted."""
