@@ -50,7 +50,7 @@ def test_each_run_looks_at_new_and_changed_videos_alone_with_one_model(
     assert tasks == ["detect broken.mp4", "detect clip2.mp4", "publish videos"]
 
     said, tasks = run(strict=True)  # nothing is new; what could not be read still could not
-    assert said.startswith("Failed: 1 videos")
+    assert said.startswith("Failed: 1 video could not be read")
     assert tasks == ["publish videos"]
     (videos / "broken.mp4").unlink()
     write_video(videos / "broken.mp4", n_frames=16)
