@@ -202,7 +202,7 @@ def test_every_way_to_decode_returns_the_frames_asked_for_at_a_small_size(run, t
 def test_memory_of_an_extraction_is_sampled_and_drawn_at_a_small_size(run, tmp_path):
     sizes = ["--clips=1280", "--videos=2", "--length=2"]
     printed, found = run("extraction_memory", *sizes)
-    assert "Worked on 1280 of 1280 clips" in printed
+    assert "Worked on 1,280 of 1,280 clips" in printed
     seen = [one["clips"] for one in found["samples"]]
     assert seen == sorted(seen)
     assert seen[-1] == 1280

@@ -21,6 +21,7 @@ from transformers.video_utils import VideoMetadata
 from tests.support.models.described import described, without_weights
 from tests.support.models.torchvision import needs_torchvision
 from tests.support.oracles.processor_passes import CPU, FRAMES, QUESTION, SECONDS, Checkpoints, family_of, noise
+from tests.support.videos.drawn import write
 from vadprobe.extract.families import processor as processor_module
 from vadprobe.extract.families.processor import ProcessorFamily
 from vadprobe.extract.model.backbone import Backbone
@@ -251,6 +252,7 @@ def test_a_missing_torchvision_is_named_where_there_never_was_one(checkpoints: C
         "from vadprobe.flows.command_line import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
+    write(tmp_path / "clip.mp4", 8)
     job = write_job(tmp_path, tmp_path, checkpoints["qwen2_vl"])
     done = subprocess.run(
         [sys.executable, "-c", program, "plan", str(job)], capture_output=True, text=True, check=False, timeout=300
