@@ -22,9 +22,7 @@ def plan_job(job: Job, progress: Progress | None = None) -> tuple[Dataset, Extra
         return extractor.dataset, extractor.plan
     kept = job.kept_outline  # a checkpoint in a folder is checked first, a hub is asked last
     dataset = open_dataset(job.config.dataset, job.workspace)
-    backbone = _backbone(job, kept)
-    samplings, config = job.config.sampling, job.config.extraction
-    return dataset, plan_extraction(dataset, job.root, samplings, job.prompts, backbone, config, progress)
+    return dataset, _plan(job, dataset, _backbone(job, kept), progress)
 
 
 def finished(job: Job, progress: Progress | None = None) -> ExtractionSummary | None:
@@ -34,12 +32,19 @@ def finished(job: Job, progress: Progress | None = None) -> ExtractionSummary | 
     changed since, or a detector's prompt must be compared with its tokenizer.
     """
     kept = None if any(section.detector for section in job.config.sampling) else job.kept_outline
-    if kept is None or kept.read() is None:
+    outline = None if kept is None else kept.read()
+    if outline is None:
         return None
-    dataset, plan = plan_job(job, progress)
+    dataset = open_dataset(job.config.dataset, job.workspace)
+    plan = _plan(job, dataset, outline, progress)
     if any(sampling.pending() for sampling in plan.samplings):
         return None
     return finish_plan(dataset, plan, 0)
+
+
+def _plan(job: Job, dataset: Dataset, backbone: PlannedBackbone, progress: Progress | None) -> ExtractionPlan:
+    samplings, config = job.config.sampling, job.config.extraction
+    return plan_extraction(dataset, job.root, samplings, job.prompts, backbone, config, progress)
 
 
 def _backbone(job: Job, kept: KeptOutline | None) -> PlannedBackbone:
